@@ -1,0 +1,204 @@
+"""Mini-batches at an exact position, from data held on the device or streamed.
+
+Order and augmentation depend on the seed, the epoch and the position alone, so that a resumed
+run, or one with another number of workers, sees the same batches.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from trainwell.data.augment import Augmentation
+from trainwell.data.dataset import Split
+from trainwell.data.preprocess import Preprocess
+from trainwell.data.seeding import derive_seed
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples ready for a model.
+
+    Attributes:
+        inputs: `(N, *input_shape)` float32 on the device, preprocessed and augmented.
+        targets: As the split has them, on the device; standardised for a regression.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+class Reader(Protocol):
+    """Reads the examples of a split by position."""
+
+    def read(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and targets of each batch of positions, on the device, as held."""
+        ...
+
+
+class ResidentReader:
+    """Reads from tensors held on the device.
+
+    Args:
+        split: Its inputs must be a tensor.
+        device: Where they are held from now on.
+    """
+
+    def __init__(self, split: Split, device: torch.device) -> None:
+        assert isinstance(split.inputs, Tensor)
+        self.inputs = split.inputs.to(device)
+        self.targets = split.targets.to(device)
+        self.device = device
+
+    def read(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for positions in batches:
+            positions = positions.to(self.device, non_blocking=True)
+            yield self.inputs.index_select(0, positions), self.targets.index_select(0, positions)
+
+
+class StreamedReader:
+    """Reads from a torch `Dataset` through a `DataLoader`.
+
+    Args:
+        split: Its inputs must be a torch `Dataset`.
+        device: Where batches go.
+        seed: The run's; a random transform of the data set draws the same numbers for the same
+            seed, epoch and example whatever the number of workers.
+        workers: Processes that read.
+    """
+
+    def __init__(self, split: Split, device: torch.device, seed: int, workers: int) -> None:
+        assert not isinstance(split.inputs, Tensor)
+        self.split, self.device, self.seed, self.workers = split, device, seed, workers
+
+    def read(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        assert not isinstance(self.split.inputs, Tensor)
+        loader = DataLoader(
+            SeededItems(self.split.inputs, self.split.ids, self.seed, epoch),
+            batch_sampler=[positions.tolist() for positions in batches],
+            num_workers=self.workers,
+            pin_memory=self.device.type == "cuda",
+            # The loader draws a base seed from this; torch's own generator is left alone.
+            generator=Generator().manual_seed(derive_seed(self.seed, "workers", epoch)),
+        )
+        for inputs, positions in loader:
+            targets = self.split.targets[positions]
+            yield inputs.to(self.device, non_blocking=True), targets.to(self.device)
+
+
+class SeededItems(TorchDataset[tuple[Any, int]]):
+    """The inputs of a data set, each read with random numbers of its own."""
+
+    def __init__(self, items: TorchDataset[Any], ids: Tensor, seed: int, epoch: int) -> None:
+        self.items, self.ids, self.seed, self.epoch = items, ids, seed, epoch
+
+    def __getitem__(self, position: int) -> tuple[Any, int]:
+        example = int(self.ids[position])
+        with numbers_drawn_from(derive_seed(self.seed, "example", self.epoch, example)):
+            inputs = self.items[example][0]
+        return torch.as_tensor(inputs), position
+
+
+class numbers_drawn_from:  # noqa: N801 - reads as a statement: with numbers_drawn_from(seed)
+    """Python's, NumPy's and torch's global generators start from a seed within, and go on after."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def __enter__(self) -> None:
+        self.before = random.getstate(), numpy.random.get_state(), torch.get_rng_state()
+        random.seed(self.seed)
+        numpy.random.seed(self.seed % 2**32)
+        torch.default_generator.manual_seed(self.seed)
+
+    def __exit__(self, *error: object) -> None:
+        python_state, numpy_state, torch_state = self.before
+        random.setstate(python_state)
+        numpy.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """The batches of a split, epoch after epoch.
+
+    Attributes:
+        reader: Of the split.
+        count: Examples in the split.
+        size: Examples of a full batch.
+        preprocess: Turns inputs as held into what the model sees.
+        augment: Applied after preprocessing; None for none.
+        shuffle_seed: The run's seed; None reads in the order of the split.
+        merge_single: Whether a last batch of one example joins the batch before it, since batch
+            normalisation cannot be trained on a single example.
+        memory_format: Of image batches.
+        reconstructs: Whether the preprocessed input, before augmentation, is the target.
+        device: Where the batches are.
+    """
+
+    reader: Reader
+    count: int
+    size: int
+    preprocess: Preprocess
+    device: torch.device
+    augment: Augmentation | None = None
+    shuffle_seed: int | None = None
+    merge_single: bool = False
+    memory_format: torch.memory_format = torch.contiguous_format
+    reconstructs: bool = False
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.bounds())
+
+    def bounds(self) -> list[tuple[int, int]]:
+        """First and past-the-last position of each batch."""
+        starts = list(range(0, self.count, self.size))
+        if self.merge_single and len(starts) > 1 and self.count - starts[-1] == 1:
+            starts.pop()
+        return list(zip(starts, [*starts[1:], self.count], strict=True))
+
+    def positions(self, epoch: int) -> list[Tensor]:
+        """Positions in the split of the examples of each batch of an epoch (from 0)."""
+        if self.shuffle_seed is None:
+            order = torch.arange(self.count)
+        else:
+            seed = derive_seed(self.shuffle_seed, "order", epoch)
+            order = torch.randperm(self.count, generator=Generator().manual_seed(seed))
+        return [order[start:stop] for start, stop in self.bounds()]
+
+    def read(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch, from number `first` (from 0)."""
+        generator = Generator(self.device)
+        pairs = self.reader.read(self.positions(epoch)[first:], epoch)
+        for number, (inputs, targets) in enumerate(pairs, start=first):
+            inputs = self.preprocess(inputs)
+            targets = (
+                inputs.flatten(1)
+                if self.reconstructs
+                else self.preprocess.encode_targets(targets)
+            )
+            if self.augment is not None:
+                generator.manual_seed(derive_seed(self.shuffle_seed or 0, "augment", epoch, number))
+                inputs = self.augment(inputs, generator)
+            if inputs.ndim == 4:
+                inputs = inputs.contiguous(memory_format=self.memory_format)
+            yield Batch(inputs, targets)
+
+
+def open_reader(split: Split, device: torch.device, seed: int, workers: int) -> Reader:
+    """The reader that suits a split: from the device where it is held, else streamed."""
+    if split.is_resident:
+        return ResidentReader(split, device)
+    return StreamedReader(split, device, seed, workers)

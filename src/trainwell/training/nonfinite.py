@@ -1,0 +1,81 @@
+"""Where a loss or gradient that is not finite came from: the batch is run again and looked at."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainwell.data.batches import Batch
+from trainwell.errors import NonFiniteError
+from trainwell.nn.losses import Loss
+
+
+def explain_non_finite(
+    model: nn.Module, loss: Loss, batch: Batch, ids: Tensor, *, step: int, batch_number: int
+) -> NonFiniteError:
+    """The error that names step, batch, examples and the first layer that is not finite.
+
+    Args:
+        model: With the weights from before the update; a copy of it is run.
+        loss: Mean over a batch.
+        batch: The one that was refused.
+        ids: Rows in the source of its examples, `(N,)`.
+        step: Number of the update that was not made, from 1.
+        batch_number: Of the batch in its epoch, from 1.
+    """
+    replica = copy.deepcopy(model)
+    layer, outputs = find_first_layer(replica, batch.inputs)
+    rows = ids[_bad_rows(batch, outputs)].tolist()
+    value = loss(outputs, batch.targets)
+    value.backward()
+    seen = f"the loss is {float(value):g}"
+    if torch.isfinite(value):
+        parameters = [n for n, p in replica.named_parameters() if _is_bad(p.grad)]
+        seen = f"the gradient of {parameters[0] if parameters else 'a parameter'} is not finite"
+    origin = f"; the first values that are not finite come out of {layer}" if layer else ""
+    named = f"; rows {', '.join(map(str, rows[:10]))}" if rows else ""
+    return NonFiniteError(
+        f"{seen} at step {step}, batch {batch_number} of its epoch{origin}{named}. "
+        "The update was not made",
+        remedy="Lower the learning rate, clip the gradients (clip_norm), or look at these rows",
+    )
+
+
+def find_first_layer(model: nn.Module, inputs: Tensor) -> tuple[str, Tensor]:
+    """The first leaf module whose output is not finite (empty if none), and the model's outputs."""
+    if not bool(torch.isfinite(inputs).all()):
+        return "the inputs", model(inputs)
+    found: list[str] = []
+
+    def look(name: str) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            if not found and _is_bad(output):
+                found.append(f"layer {name!r}")
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(look(name))
+        for name, module in model.named_modules()
+        if not list(module.children())
+    ]
+    outputs = model(inputs)
+    for handle in handles:
+        handle.remove()
+    return (found[0] if found else ""), outputs
+
+
+def _bad_rows(batch: Batch, outputs: Tensor) -> Tensor:
+    bad = [
+        ~torch.isfinite(t.detach().float().reshape(len(batch), -1)).all(1)
+        for t in (batch.inputs, outputs, batch.targets)
+        if t.numel()
+    ]
+    return torch.stack(bad).any(0).cpu()
+
+
+def _is_bad(value: Any) -> bool:
+    return isinstance(value, Tensor) and not bool(torch.isfinite(value).all())

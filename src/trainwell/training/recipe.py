@@ -1,0 +1,255 @@
+"""The recipe: everything one run is told, in one frozen dataclass, to and from TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import tomli_w
+
+from trainwell.data.augment import AUGMENTATIONS
+from trainwell.errors import RecipeError
+from trainwell.optim.optimizers import OPTIMIZERS
+from trainwell.optim.schedules import SCHEDULES
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one run is told. A field left None is chosen for the model, else for the optimiser.
+
+    Attributes:
+        epochs: Passes over the training split.
+        batch_size: Examples in one forward pass.
+        optimizer: A name of `trainwell.optim.optimizers.OPTIMIZERS`.
+        learning_rate: The highest rate; the schedule takes shares of it.
+        momentum: Of optimisers that have one, in [0, 1).
+        weight_decay: Of parameters with two or more dimensions.
+        schedule: A name of `trainwell.optim.schedules.SCHEDULES`.
+        warmup: Share of the training in which the rate rises linearly, in [0, 1).
+        precision: `"auto"` measures bfloat16 where the processor has it, and takes the faster.
+        compile: Whether the model is compiled with `torch.compile`.
+        clip_norm: Gradients are scaled down to this norm; None: not clipped.
+        accumulate: Batches whose gradients are averaged into one update.
+        average: Decay of an exponential average of the weights, in [0, 1); the averaged weights
+            are validated and kept. None: no average.
+        early_stop: Epochs to look ahead for a better validation loss before stopping and going
+            back to the best weights; None: train to the end.
+        augment: Names of `trainwell.data.augment.AUGMENTATIONS`, in order.
+        label_smoothing: Probability spread over all classes, in [0, 1).
+        seed: Of initial weights, order, augmentation and dropout.
+        watch: Whether layers are read during the training (instrumented steps).
+        device: `"auto"` (an accelerator if there is one), `"cpu"`, `"cuda"`, `"cuda:1"`, ...
+        window: Updates between two readings of the training loss.
+        checkpoint_every: Updates between two checkpoints; None: at the end of an epoch, if the
+            last one is at least `checkpoint_seconds` old, and at the end.
+        checkpoint_seconds: See `checkpoint_every`.
+        keep: Whole checkpoints kept, at least 2.
+        deterministic: Refuse operations that are not deterministic.
+        workers: Processes that read streamed data.
+    """
+
+    epochs: int | None = None
+    batch_size: int = 128
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    precision: Precision = "auto"
+    compile: bool = False
+    clip_norm: float | None = None
+    accumulate: int = 1
+    average: float | None = None
+    early_stop: int | None = None
+    augment: tuple[str, ...] | None = None
+    label_smoothing: float = 0.0
+    seed: int = 0
+    watch: bool = True
+    device: str = "auto"
+    window: int = 50
+    checkpoint_every: int | None = None
+    checkpoint_seconds: float = 30.0
+    keep: int = 2
+    deterministic: bool = False
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _coerce(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        _refuse_impossible(self)
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Recipe:
+        """A recipe of named fields.
+
+        Raises:
+            RecipeError: A field does not exist (the near miss is named) or its value cannot be.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in fields:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1)
+                hint = f"Did you mean {near[0]!r}?" if near else f"Fields: {', '.join(names)}"
+                raise RecipeError(f"there is no field {name!r}", where="recipe", remedy=hint)
+        return cls(**fields)
+
+    def replace(self, **fields: Any) -> Recipe:
+        """This recipe with some fields changed, checked as a new one is."""
+        return Recipe.from_fields({**dataclasses.asdict(self), **fields})
+
+    def complete(self, suited: Mapping[str, Any]) -> Recipe:
+        """This recipe with every open field filled.
+
+        Args:
+            suited: Fields that suit the model; what it leaves open too is taken from the
+                optimiser, then from trainwell's defaults.
+        """
+        chosen = {k: v for k, v in suited.items() if getattr(self, k) is None}
+        recipe = dataclasses.replace(self, **chosen)
+        name = recipe.optimizer or "nesterov"
+        kind = OPTIMIZERS[name]
+        usual = {
+            "epochs": 20,
+            "optimizer": name,
+            "learning_rate": kind.learning_rate,
+            "weight_decay": kind.weight_decay,
+            "momentum": kind.momentum,
+            "augment": (),
+        }
+        missing = {k: v for k, v in usual.items() if getattr(recipe, k) is None}
+        return dataclasses.replace(recipe, **missing)
+
+    def to_toml(self) -> str:
+        """TOML text; fields that are None are left out."""
+        fields = {k: v for k, v in dataclasses.asdict(self).items() if v is not None}
+        return tomli_w.dumps(fields)
+
+    @classmethod
+    def from_toml(cls, text: str, *, where: str = "recipe") -> Recipe:
+        """The recipe that `to_toml` wrote, or one written by hand.
+
+        Raises:
+            RecipeError: Not TOML, an unknown field, or an impossible value.
+        """
+        try:
+            fields = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(
+                f"this is not TOML: {error}", where=where, remedy='Write lines such as epochs = 20'
+            ) from error
+        return cls.from_fields(fields)
+
+    def with_settings(self, settings: Mapping[str, str]) -> Recipe:
+        """This recipe with fields set from text, as `--set FIELD=VALUE` gives them."""
+        return self.replace(**{name: parse_setting(name, text) for name, text in settings.items()})
+
+
+def parse_setting(name: str, text: str) -> Any:
+    """The value of a field from text: `"0.1"`, `"none"`, `"true"`, `"flip,crop"`.
+
+    Raises:
+        RecipeError: The field does not exist, or the text is not of its type.
+    """
+    hints = typing.get_type_hints(Recipe)
+    if name not in hints:
+        Recipe.from_fields({name: None})
+    accepted = _accepted(hints[name])
+    if text.lower() in ("none", "") and type(None) in accepted:
+        return () if tuple in accepted else None
+    for kind in accepted:
+        value = _parse(kind, text)
+        if value is not None:
+            return value
+    return text
+
+
+def _parse(kind: Any, text: str) -> Any:
+    try:
+        if kind is bool:
+            return {"true": True, "yes": True, "false": False, "no": False}.get(text.lower())
+        if kind in (int, float):
+            return kind(text)
+    except ValueError:
+        return None
+    if kind is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    return text if kind is str else None
+
+
+def _accepted(hint: Any) -> tuple[Any, ...]:
+    """The plain types a field's annotation allows: `float | None` gives float and NoneType."""
+    if isinstance(hint, types.UnionType):
+        return tuple(kind for part in typing.get_args(hint) for kind in _accepted(part))
+    if typing.get_origin(hint) is Literal:
+        return (str,)
+    return (typing.get_origin(hint) or hint,)
+
+
+def _coerce(name: str, value: Any) -> Any:
+    accepted = _accepted(typing.get_type_hints(Recipe)[name])
+    if isinstance(value, list | tuple) and tuple in accepted:
+        return tuple(value)
+    if isinstance(value, int) and not isinstance(value, bool) and float in accepted:
+        return float(value)
+    if type(value) in accepted:
+        return value
+    kinds = " or ".join("none" if k is type(None) else k.__name__ for k in accepted)
+    raise RecipeError(f"{name} must be {kinds}, not {value!r}", where="recipe")
+
+
+def _refuse_impossible(recipe: Recipe) -> None:
+    _require_range(recipe, ("epochs",), low=1)
+    counts = ("batch_size", "accumulate", "early_stop", "window", "checkpoint_every")
+    _require_range(recipe, counts, low=1)
+    _require_range(recipe, ("keep",), low=2)
+    _require_range(recipe, ("workers", "weight_decay", "checkpoint_seconds", "seed"), low=0)
+    _require_range(recipe, ("learning_rate", "clip_norm"), above=0)
+    shares = ("momentum", "warmup", "average", "label_smoothing")
+    _require_range(recipe, shares, low=0, below=1)
+    _require_name("optimizer", recipe.optimizer, OPTIMIZERS)
+    _require_name("schedule", recipe.schedule, SCHEDULES)
+    _require_name("precision", recipe.precision, typing.get_args(Precision))
+    for name in recipe.augment or ():
+        _require_name("augment", name, AUGMENTATIONS)
+
+
+def _require_range(
+    recipe: Recipe,
+    names: tuple[str, ...],
+    *,
+    low: float = -math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    bounds = [
+        f"at least {low:g}" if low > -math.inf else "",
+        f"above {above:g}" if above > -math.inf else "",
+        f"below {below:g}" if below < math.inf else "",
+    ]
+    for name in names:
+        value = getattr(recipe, name)
+        if value is None or (math.isfinite(value) and value >= low and above < value < below):
+            continue
+        wanted = " and ".join(filter(None, bounds))
+        raise RecipeError(f"{name} must be {wanted}, not {value:g}", where="recipe")
+
+
+def _require_name(field: str, name: str | None, known: typing.Collection[str]) -> None:
+    if name is None or name in known:
+        return
+    near = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    raise RecipeError(
+        f"{field} cannot be {name!r}", where="recipe", remedy=f"{hint}Known: {', '.join(known)}"
+    )

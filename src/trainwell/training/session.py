@@ -1,0 +1,347 @@
+"""Wires one training: from a recipe, a model and data to a loop that can run and be resumed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from trainwell.data.augment import compose
+from trainwell.data.batches import Batch, Batches, open_reader
+from trainwell.data.dataset import Dataset, Split
+from trainwell.errors import DataError, ModelError, NonFiniteError, RecipeError
+from trainwell.nn.losses import Loss, choose_loss
+from trainwell.optim.optimizers import build_optimizer
+from trainwell.optim.schedules import SCHEDULES
+from trainwell.training.early_stop import EarlyStop
+from trainwell.training.evaluation import Evaluator
+from trainwell.training.loop import Loop, NonFiniteStep, Recorder
+from trainwell.training.metrics import Totals
+from trainwell.training.nonfinite import explain_non_finite
+from trainwell.training.observer import Observer
+from trainwell.training.precision import Resolved
+from trainwell.training.randomness import RunRandomness
+from trainwell.training.recipe import Recipe
+from trainwell.training.signals import StopRequest
+from trainwell.training.state import (
+    ModuleState,
+    OptimizerState,
+    Position,
+    ScalerState,
+    Stateful,
+    TotalsState,
+    TrainingState,
+)
+from trainwell.training.step import RatePlan, TrainingStep
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a training is made of.
+
+    Attributes:
+        recipe: Complete.
+        model: On the device.
+        data: Fits the model.
+        loss: Mean over a batch.
+        resolved: Precision and memory layout.
+        device: Where it runs.
+    """
+
+    recipe: Recipe
+    model: nn.Module
+    data: Dataset
+    loss: Loss
+    resolved: Resolved
+    device: torch.device
+
+    def batches(self, split: Split, *, train: bool) -> Batches:
+        """The batches of a split, shuffled and augmented for the training."""
+        recipe = self.recipe
+        size = recipe.batch_size * recipe.accumulate if train else max(recipe.batch_size, 256)
+        return Batches(
+            open_reader(split, self.device, recipe.seed, recipe.workers),
+            count=len(split),
+            size=min(size, len(split)),
+            preprocess=self.data.preprocess.to(self.device),
+            device=self.device,
+            augment=compose(recipe.augment or ()) if train else None,
+            shuffle_seed=recipe.seed if train else None,
+            merge_single=train and has_batch_norm(self.model),
+            memory_format=self.resolved.layout,
+            reconstructs=self.data.task == "reconstruction",
+        )
+
+    def evaluator(self, split: Split, precision: Any, should_stop: Callable[[], bool]) -> Evaluator:
+        """Measures a model on a split."""
+        return Evaluator(
+            self.data.task,
+            self.batches(split, train=False),
+            split.targets,
+            self.loss,
+            self.data.preprocess,
+            precision,
+            should_stop,
+        )
+
+
+@dataclass
+class Session:
+    """A training that can run: its loop, the state that is saved, and what it is made of."""
+
+    setting: Setting
+    loop: Loop
+    state: TrainingState
+    randomness: RunRandomness
+    average: AveragedModel | None
+
+    @classmethod
+    def open(
+        cls,
+        setting: Setting,
+        stop: StopRequest,
+        recorder_of: Callable[[TrainingState, Position], Recorder],
+        observers: Sequence[Observer],
+    ) -> Session:
+        """Builds every part at its start.
+
+        Args:
+            setting: What the training is made of.
+            stop: Raised by signals.
+            recorder_of: Makes the recorder once the state exists.
+            observers: Told of every reading.
+        """
+        recipe, data, device = setting.recipe, setting.data, setting.device
+        batches = setting.batches(data.train, train=True)
+        average = None
+        if recipe.average is not None:
+            # Buffers too: batch-norm statistics of the average are averages of the statistics.
+            average_of = get_ema_multi_avg_fn(recipe.average)
+            average = AveragedModel(setting.model, multi_avg_fn=average_of, use_buffers=True)
+        step = build_step(setting, len(batches), average)
+        epoch_totals = Totals(data.task, device)
+        position, early_stop = Position(), EarlyStop(recipe.early_stop)
+        randomness = RunRandomness(recipe.seed, device)
+        parts: dict[str, Stateful] = {
+            "weights": ModuleState(setting.model),
+            "optimizer": OptimizerState(step.optimizer),
+            "position": position,
+            "window": TotalsState(step.totals),
+            "epoch": TotalsState(epoch_totals),
+            "early_stop": early_stop,
+            "randomness": randomness,
+        }
+        if average is not None:
+            parts["average"] = ModuleState(average)
+        if step.scaler is not None:
+            parts["scaler"] = ScalerState(step.scaler)
+        state = TrainingState(parts)
+        loop = Loop(
+            recipe=recipe,
+            model=setting.model,
+            validated=average.module if average is not None else setting.model,
+            batches=batches,
+            evaluator=setting.evaluator(data.valid, step.precision, lambda: stop.is_raised),
+            step=step,
+            position=position,
+            window=step.totals,
+            epoch=epoch_totals,
+            early_stop=early_stop,
+            recorder=recorder_of(state, position),
+            stop=stop,
+            observers=observers,
+        )
+        return cls(setting, loop, state, randomness, average)
+
+    def train(self) -> str:
+        """Runs the loop; says why it ended.
+
+        Raises:
+            NonFiniteError: A loss or gradient was not finite; names step, batch and rows.
+        """
+        try:
+            return self.loop.train()
+        except NonFiniteStep as refused:
+            raise self._explain(refused) from None
+
+    def keep_best(self) -> nn.Module:
+        """The model that the training leaves: trained, averaged or best weights put into it."""
+        model = self.setting.model
+        if self.average is not None:
+            model.load_state_dict(self.average.module.state_dict())
+        self.loop.early_stop.load_best(model)
+        return model
+
+    def _explain(self, refused: NonFiniteStep) -> NonFiniteError:
+        batches, split = self.loop.batches, self.setting.data.train
+        positions = batches.positions(refused.epoch)[refused.batch]
+        batch: Batch = next(iter(batches.read(refused.epoch, first=refused.batch)))
+        return explain_non_finite(
+            self.setting.model,
+            self.setting.loss,
+            batch,
+            split.ids[positions],
+            step=refused.step,
+            batch_number=refused.batch + 1,
+        )
+
+
+def build_step(
+    setting: Setting, steps_per_epoch: int, average: AveragedModel | None
+) -> TrainingStep:
+    """The step function of a training."""
+    recipe, model = setting.recipe, setting.model
+    assert recipe.optimizer and recipe.learning_rate and recipe.epochs
+    optimizer = build_optimizer(
+        recipe.optimizer,
+        model,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay or 0.0,
+        momentum=recipe.momentum,
+    )
+    rates = RatePlan(
+        recipe.learning_rate,
+        SCHEDULES[recipe.schedule],
+        recipe.warmup,
+        total_steps=recipe.epochs * steps_per_epoch,
+    )
+    return TrainingStep(
+        model,
+        torch.compile(model) if recipe.compile else model,
+        setting.loss,
+        optimizer,
+        rates,
+        Totals(setting.data.task, setting.device),
+        micro_batch=recipe.batch_size,
+        autocast=setting.resolved.autocast,
+        clip_norm=recipe.clip_norm,
+        average=average,
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a recipe.
+
+    Raises:
+        RecipeError: torch does not know it, or this machine does not have it.
+    """
+    if name == "auto":
+        accelerator = torch.accelerator.current_accelerator(check_available=True)
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise RecipeError(
+            f"device {name!r} cannot be used: {reason}", where="recipe", remedy="Use auto or cpu"
+        ) from error
+    return device
+
+
+def has_batch_norm(model: nn.Module) -> bool:
+    """Whether any layer normalises over the batch."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
+
+
+def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
+    """Stops before the first step where the training could not work.
+
+    Raises:
+        ModelError: Nothing in the model can be trained.
+        DataError: Batch normalisation would see single examples only.
+    """
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ModelError(
+            "the model has no parameter that can be trained",
+            remedy="Register layers as attributes, and leave requires_grad on",
+        )
+    smallest = min(recipe.batch_size, len(data.train))
+    if has_batch_norm(model) and smallest == 1:
+        raise DataError(
+            "batch normalisation cannot be trained on batches of one example",
+            where=f"batch_size {recipe.batch_size}, {len(data.train)} training examples",
+            remedy="Use a larger batch_size, or a model without batch normalisation",
+        )
+
+
+def try_forward(model: nn.Module, loss_of: Callable[[int], Loss], batch: Batch) -> Loss:
+    """Runs one batch in evaluation mode; the loss that suits the outputs.
+
+    Args:
+        model: Left as it is.
+        loss_of: The loss for a number of outputs.
+        batch: A few examples.
+
+    Raises:
+        ModelError: The model cannot take the inputs, or its outputs do not fit the targets.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            outputs = model(batch.inputs)
+            loss = loss_of(_width(outputs))
+            loss(outputs, batch.targets)
+    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise ModelError(
+            f"the model fails on inputs {tuple(batch.inputs.shape)} with targets "
+            f"{tuple(batch.targets.shape)}: {str(error).splitlines()[0]}",
+            remedy="Check the shapes the model expects and puts out",
+        ) from error
+    finally:
+        model.train(was_training)
+    return loss
+
+
+def _width(outputs: Any) -> int:
+    if not isinstance(outputs, Tensor):
+        raise TypeError(f"the model puts out {type(outputs).__name__}, not a tensor")
+    return 1 if outputs.ndim == 1 else outputs.shape[1]
+
+
+def loss_for(data: Dataset, recipe: Recipe) -> Callable[[int], Loss]:
+    """The loss of a data set's task for a number of outputs.
+
+    Raises:
+        ModelError: The number of outputs does not fit the classes.
+    """
+
+    def choose(outputs: int) -> Loss:
+        allowed = {data.outputs, 2} if data.task == "binary" else {data.outputs}
+        if outputs not in allowed:
+            raise ModelError(
+                f"the model puts out {outputs} numbers for an example, the data needs "
+                f"{data.outputs}",
+                remedy=f"Give its last layer {data.outputs} outputs",
+            )
+        return choose_loss(data.task, outputs, recipe.label_smoothing)
+
+    return choose
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Numbers that are trained."""
+    return sum(math.prod(p.shape) for p in model.parameters() if p.requires_grad)
+
+
+def describe_environment(device: torch.device) -> Mapping[str, str]:
+    """Versions and machine, as the run folder keeps them."""
+    import platform
+
+    from trainwell.version import __version__
+
+    return {
+        "trainwell": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": str(device),
+        "platform": platform.platform(),
+        "threads": str(torch.get_num_threads()),
+    }

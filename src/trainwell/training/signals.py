@@ -1,0 +1,52 @@
+"""Signals that ask a run to stop: noticed at once, honoured where the state is whole."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+from trainwell.errors import Interrupted
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StopRequest:
+    """Context in which SIGINT, SIGTERM and SIGHUP only raise a flag.
+
+    A second SIGINT leaves at once: what is on disk is whole at any moment. Handlers are only set
+    in the main thread, where Python allows it.
+    """
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+
+    def __enter__(self) -> StopRequest:
+        self.before = {}
+        if threading.current_thread() is threading.main_thread():
+            self.before = {n: signal.signal(n, self._notice) for n in STOP_SIGNALS}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def _notice(self, number: int, frame: FrameType | None) -> None:
+        if self.signal_number is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal_number = number
+
+    @property
+    def is_raised(self) -> bool:
+        """Whether a signal has asked for the stop."""
+        return self.signal_number is not None
+
+    def as_error(self, run_folder: str) -> Interrupted:
+        """What to raise once everything is saved."""
+        number = self.signal_number or signal.SIGINT
+        return Interrupted(
+            f"stopped by {signal.Signals(number).name}; everything is saved",
+            signal_number=number,
+            where=run_folder,
+            remedy=f"Go on with: trainwell resume {run_folder}",
+        )

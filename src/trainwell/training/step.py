@@ -1,0 +1,212 @@
+"""One update of the weights, built once for a run, in a plain and an instrumented variant."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
+
+from trainwell.data.batches import Batch
+from trainwell.nn.losses import Loss
+from trainwell.optim.schedules import Schedule, rate_at
+from trainwell.training.guard import UpdateGuard, total_norm
+from trainwell.training.metrics import Totals
+
+PATIENCE_OF_SCALER = 25
+"""Updates in a row that float16 may skip while it looks for its scale, before that is an error."""
+
+
+@dataclass(frozen=True)
+class LayerReading:
+    """Norms of every parameter around one update, on the device.
+
+    Attributes:
+        update: Norm of the change, `(P,)`.
+        weight: Norm before the change, `(P,)`.
+        gradient: Norm of the gradient before clipping, `(P,)`.
+    """
+
+    update: Tensor
+    weight: Tensor
+    gradient: Tensor
+
+
+@dataclass(frozen=True)
+class RatePlan:
+    """The learning rate of every update.
+
+    Attributes:
+        highest: The recipe's rate.
+        schedule: Shares of it, by progress.
+        warmup: Share of the training in which it rises.
+        total_steps: Updates of the whole training.
+    """
+
+    highest: float
+    schedule: Schedule
+    warmup: float
+    total_steps: int
+
+    def at(self, step: int) -> float:
+        """The rate of update number `step`, from 0."""
+        return self.highest * rate_at(step, self.total_steps, self.schedule, self.warmup)
+
+
+class TrainingStep:
+    """Forward, loss, backward, clip, update, average. Nothing in it waits for the device.
+
+    Args:
+        model: Trained in place.
+        forward: The model, compiled or not.
+        loss: Mean over a batch.
+        optimizer: Over the model's parameters.
+        rates: The learning rate of every update.
+        totals: Where loss and score are added up.
+        micro_batch: Examples of one forward pass; a larger batch is accumulated.
+        autocast: The dtype of mixed precision; None for float32.
+        clip_norm: Gradients are scaled down to this norm; None: not.
+        average: Averaged copy of the model, updated after each update; None: none.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        forward: Callable[[Tensor], Tensor],
+        loss: Loss,
+        optimizer: Optimizer,
+        rates: RatePlan,
+        totals: Totals,
+        *,
+        micro_batch: int,
+        autocast: torch.dtype | None,
+        clip_norm: float | None,
+        average: AveragedModel | None,
+    ) -> None:
+        self.model, self.forward, self.loss = model, forward, loss
+        self.optimizer, self.rates, self.totals = optimizer, rates, totals
+        self.micro_batch, self.clip_norm, self.average = micro_batch, clip_norm, average
+        self.autocast = autocast
+        self.names = [name for name, p in model.named_parameters() if p.requires_grad]
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.device = self.parameters[0].device
+        self.gradient_norm = torch.zeros((), device=self.device)
+        self.guard = UpdateGuard(optimizer, self.device)
+        self.scaler = LossScaler(self.device) if autocast is torch.float16 else None
+
+    def plain(self, batch: Batch, step: int) -> None:
+        """Makes update number `step` (from 0) from a batch."""
+        self._set_rate(step)
+        self._compute_gradients(batch)
+        self.gradient_norm = total_norm(self.parameters)
+        self._update()
+
+    def instrumented(self, batch: Batch, step: int) -> LayerReading:
+        """Makes the same update as `plain`, and reads every parameter before and after it."""
+        self._set_rate(step)
+        self._compute_gradients(batch)
+        gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in self.parameters]
+        gradient = torch.stack(torch._foreach_norm(gradients))
+        self.gradient_norm = total_norm(self.parameters)
+        before = [p.detach().clone() for p in self.parameters]
+        weight = torch.stack(torch._foreach_norm(before))
+        self._update()
+        after = [p.detach() for p in self.parameters]
+        update = torch.stack(torch._foreach_norm(torch._foreach_sub(after, before)))
+        return LayerReading(update, weight, gradient)
+
+    def precision(self) -> contextlib.AbstractContextManager[object]:
+        """The context in which forward passes run."""
+        if self.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.autocast)
+
+    def _set_rate(self, step: int) -> None:
+        rate = self.rates.at(step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _compute_gradients(self, batch: Batch) -> None:
+        if len(batch) <= self.micro_batch:
+            self._backward(batch.inputs, batch.targets, share=1.0)
+            return
+        pairs = zip(
+            batch.inputs.split(self.micro_batch),
+            batch.targets.split(self.micro_batch),
+            strict=True,
+        )
+        for inputs, targets in pairs:
+            self._backward(inputs, targets, share=len(inputs) / len(batch))
+
+    def _backward(self, inputs: Tensor, targets: Tensor, share: float) -> None:
+        with self.precision():
+            outputs = self.forward(inputs)
+            loss = self.loss(outputs, targets)
+        self.totals.add(loss.detach(), outputs.detach(), targets)
+        weighted = loss if share == 1.0 else loss * share
+        if self.scaler is not None:
+            weighted = self.scaler.scale(weighted)
+        weighted.backward()
+
+    def _update(self) -> None:
+        if self.scaler is None:
+            self._update_guarded()
+        else:
+            self._update_scaled(self.scaler)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def _update_guarded(self) -> None:
+        self.guard.inspect(self.totals.newest_loss, self.gradient_norm)
+        self._clip()
+        if self.guard.may_update():
+            self.optimizer.step()
+
+    def _update_scaled(self, scaler: LossScaler) -> None:
+        scaler.unscale(self.optimizer)
+        self.gradient_norm = total_norm(self.parameters)
+        # A gradient that overflows float16 is the scaler's business; a loss that does is not.
+        self.guard.inspect(self.totals.newest_loss, torch.zeros_like(self.gradient_norm))
+        self._clip()
+        scaler.update(self.optimizer, self.gradient_norm)
+
+    def _clip(self) -> None:
+        if self.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(
+                self.parameters, self.clip_norm, self.gradient_norm
+            )
+
+
+class LossScaler:
+    """torch's scaler for float16 that also counts, on the device, the updates it skips.
+
+    Args:
+        device: Where the counts are kept.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.torch_scaler = GradScaler(device.type)
+        self.skipped = torch.zeros((), dtype=torch.int64, device=device)
+        self.skipped_in_a_row = torch.zeros((), dtype=torch.int64, device=device)
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """The loss times the present scale."""
+        return self.torch_scaler.scale(loss)
+
+    def unscale(self, optimizer: Optimizer) -> None:
+        """Divides the gradients by the scale."""
+        self.torch_scaler.unscale_(optimizer)
+
+    def update(self, optimizer: Optimizer, gradient_norm: Tensor) -> None:
+        """Updates the weights unless a gradient overflowed, and adapts the scale."""
+        overflowed = torch.isfinite(gradient_norm).logical_not_().to(torch.int64)
+        self.skipped.add_(overflowed)
+        self.skipped_in_a_row.add_(1).mul_(overflowed)
+        self.torch_scaler.step(optimizer)
+        self.torch_scaler.update()
