@@ -44,6 +44,21 @@ class ModelSpec:
     outputs: int
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON types."""
+        return {
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            "outputs": self.outputs,
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ModelSpec:
+        """The spec that `to_dict` wrote."""
+        shape = tuple(fields["input_shape"])
+        return cls(fields["name"], shape, fields["outputs"], fields["options"])
+
 
 CIFAR_RECIPE = {"epochs": 12, "augment": ("flip", "crop")}
 
@@ -112,7 +127,7 @@ def create(
         model = entry.build(shape, outputs, **options)
     else:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             model = entry.build(shape, outputs, **options)
     model.trainwell_spec = spec  # pyright: ignore[reportArgumentType]
     return model

@@ -43,6 +43,12 @@ class Resolved:
         """The dtype of mixed precision; None for float32."""
         return None if self.precision == "float32" else getattr(torch, self.precision)
 
+    def context(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
+        """The context in which forward passes run."""
+        if self.autocast is None:
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, self.autocast)
+
     @property
     def layout(self) -> torch.memory_format:
         """torch's memory format."""
@@ -82,7 +88,8 @@ def resolve_precision(
     known = _read_memory().get(key)
     if known in [c.to_dict() for c in candidates]:
         return Resolved(**known)
-    seconds = {c: t for c, t in zip(candidates, _time(candidates, model, loss, inputs, targets))}
+    times = _time(candidates, model, loss, inputs, targets)
+    seconds = dict(zip(candidates, times, strict=True))
     best = min(candidates, key=seconds.__getitem__)
     chosen = best if seconds[best] <= DECISIVE * seconds[PLAIN] else PLAIN
     _remember(key, chosen)
@@ -124,11 +131,10 @@ def _time(
     return [statistics.median(times[1:]) for times in seconds]
 
 
-def _pass(candidate: Resolved, model: nn.Module, loss: Loss, inputs: Tensor, targets: Tensor):
-    context = contextlib.nullcontext()
-    if candidate.autocast is not None:
-        context = torch.autocast(inputs.device.type, candidate.autocast)
-    with context:
+def _pass(
+    candidate: Resolved, model: nn.Module, loss: Loss, inputs: Tensor, targets: Tensor
+) -> None:
+    with candidate.context(inputs.device):
         value = loss(model(inputs), targets)
     model.zero_grad(set_to_none=True)
     value.backward()

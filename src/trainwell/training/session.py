@@ -78,7 +78,9 @@ class Setting:
             reconstructs=self.data.task == "reconstruction",
         )
 
-    def evaluator(self, split: Split, precision: Any, should_stop: Callable[[], bool]) -> Evaluator:
+    def evaluator(
+        self, split: Split, should_stop: Callable[[], bool] = lambda: False
+    ) -> Evaluator:
         """Measures a model on a split."""
         return Evaluator(
             self.data.task,
@@ -86,7 +88,7 @@ class Setting:
             split.targets,
             self.loss,
             self.data.preprocess,
-            precision,
+            lambda: self.resolved.context(self.device),
             should_stop,
         )
 
@@ -147,7 +149,7 @@ class Session:
             model=setting.model,
             validated=average.module if average is not None else setting.model,
             batches=batches,
-            evaluator=setting.evaluator(data.valid, step.precision, lambda: stop.is_raised),
+            evaluator=setting.evaluator(data.valid, lambda: stop.is_raised),
             step=step,
             position=position,
             window=step.totals,
@@ -219,7 +221,7 @@ def build_step(
         rates,
         Totals(setting.data.task, setting.device),
         micro_batch=recipe.batch_size,
-        autocast=setting.resolved.autocast,
+        resolved=setting.resolved,
         clip_norm=recipe.clip_norm,
         average=average,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from trainwell.nn.losses import Loss
 from trainwell.optim.schedules import Schedule, rate_at
 from trainwell.training.guard import UpdateGuard, total_norm
 from trainwell.training.metrics import Totals
+from trainwell.training.precision import Resolved
 
 PATIENCE_OF_SCALER = 25
 """Updates in a row that float16 may skip while it looks for its scale, before that is an error."""
@@ -69,7 +69,7 @@ class TrainingStep:
         rates: The learning rate of every update.
         totals: Where loss and score are added up.
         micro_batch: Examples of one forward pass; a larger batch is accumulated.
-        autocast: The dtype of mixed precision; None for float32.
+        resolved: Precision of forward passes.
         clip_norm: Gradients are scaled down to this norm; None: not.
         average: Averaged copy of the model, updated after each update; None: none.
     """
@@ -84,20 +84,20 @@ class TrainingStep:
         totals: Totals,
         *,
         micro_batch: int,
-        autocast: torch.dtype | None,
+        resolved: Resolved,
         clip_norm: float | None,
         average: AveragedModel | None,
     ) -> None:
         self.model, self.forward, self.loss = model, forward, loss
         self.optimizer, self.rates, self.totals = optimizer, rates, totals
         self.micro_batch, self.clip_norm, self.average = micro_batch, clip_norm, average
-        self.autocast = autocast
+        self.resolved = resolved
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.gradient_norm = torch.zeros((), device=self.device)
         self.guard = UpdateGuard(optimizer, self.device)
-        self.scaler = LossScaler(self.device) if autocast is torch.float16 else None
+        self.scaler = LossScaler(self.device) if resolved.precision == "float16" else None
 
     def plain(self, batch: Batch, step: int) -> None:
         """Makes update number `step` (from 0) from a batch."""
@@ -120,12 +120,6 @@ class TrainingStep:
         update = torch.stack(torch._foreach_norm(torch._foreach_sub(after, before)))
         return LayerReading(update, weight, gradient)
 
-    def precision(self) -> contextlib.AbstractContextManager[object]:
-        """The context in which forward passes run."""
-        if self.autocast is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, self.autocast)
-
     def _set_rate(self, step: int) -> None:
         rate = self.rates.at(step)
         for group in self.optimizer.param_groups:
@@ -144,7 +138,7 @@ class TrainingStep:
             self._backward(inputs, targets, share=len(inputs) / len(batch))
 
     def _backward(self, inputs: Tensor, targets: Tensor, share: float) -> None:
-        with self.precision():
+        with self.resolved.context(self.device):
             outputs = self.forward(inputs)
             loss = self.loss(outputs, targets)
         self.totals.add(loss.detach(), outputs.detach(), targets)

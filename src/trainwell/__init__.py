@@ -1,0 +1,58 @@
+"""trainwell trains neural networks the way the classic lectures teach it, and checks its own work.
+
+The public names are imported when they are first used, so that `import trainwell` costs little.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from trainwell.version import __version__
+
+if TYPE_CHECKING:
+    from trainwell import models
+    from trainwell.api import fit, load, load_run, resume
+    from trainwell.data.dataset import Dataset
+    from trainwell.errors import TrainwellError
+    from trainwell.findings import Finding
+    from trainwell.run import Run
+    from trainwell.training.recipe import Recipe
+
+__all__ = [
+    "Dataset",
+    "Finding",
+    "Recipe",
+    "Run",
+    "TrainwellError",
+    "__version__",
+    "fit",
+    "load",
+    "load_run",
+    "models",
+    "resume",
+]
+
+_HOMES = {
+    "Dataset": "trainwell.data.dataset",
+    "Finding": "trainwell.findings",
+    "Recipe": "trainwell.training.recipe",
+    "Run": "trainwell.run",
+    "TrainwellError": "trainwell.errors",
+    "fit": "trainwell.api",
+    "load": "trainwell.api",
+    "load_run": "trainwell.api",
+    "resume": "trainwell.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "models":
+        return importlib.import_module("trainwell.models")
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'trainwell' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

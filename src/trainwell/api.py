@@ -1,0 +1,193 @@
+"""The public verbs: load, fit, resume, and opening a run that was made before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from trainwell.data.dataset import Dataset
+from trainwell.data.sources import load, reload
+from trainwell.errors import CheckpointError, DataError, ModelError, RunFolderError
+from trainwell.models.catalogue import CATALOGUE, ModelSpec, create, rebuild, spec_of
+from trainwell.nn.losses import Loss
+from trainwell.run import Run
+from trainwell.training.checkpoint import newest_checkpoint
+from trainwell.training.fingerprint import fingerprint, list_changes
+from trainwell.training.fitting import describe_run, final_weights, prepare, run_training
+from trainwell.training.observer import Observer
+from trainwell.training.precision import Resolved
+from trainwell.training.recipe import Recipe
+from trainwell.training.run_folder import RunFolder
+from trainwell.training.session import describe_environment
+from trainwell.training.signals import StopRequest
+
+__all__ = ["fit", "load", "load_run", "resume"]
+
+Path = str | os.PathLike[str]
+
+
+def fit(
+    model: str | nn.Module,
+    data: Any,
+    recipe: Recipe | None = None,
+    *,
+    out: Path | None = None,
+    loss_fn: Loss | None = None,
+    model_origin: str = "",
+    observers: Sequence[Observer] = (),
+) -> Run:
+    """Trains a model, leaves a run folder, and gives the handle of the run.
+
+    Args:
+        model: A name of the catalogue, or any module; a module is trained in place.
+        data: A `Dataset`, or anything that `load` takes.
+        recipe: What to do; fields left open are chosen for the model, else for the optimiser.
+        out: The run folder, new or empty. None: a new one of its own name below `runs`.
+        loss_fn: Called with outputs and targets, gives the mean over the batch. None: the loss of
+            maximum likelihood for the task.
+        model_origin: How the user names a module of their own; kept in the run folder for people.
+        observers: Told of every reading.
+
+    Raises:
+        DataError, ModelError, RecipeError: What was given cannot be trained.
+        RunFolderError: The run folder cannot be used.
+        NonFiniteError: A loss or gradient was not finite.
+        Interrupted: A signal asked to stop; everything is saved.
+    """
+    with StopRequest() as stop:
+        dataset = data if isinstance(data, Dataset) else load(data)
+        given = recipe or Recipe()
+        module = create(model, dataset, seed=given.seed) if isinstance(model, str) else model
+        spec = spec_of(module)
+        suited = CATALOGUE[spec.name].recipe if spec else {}
+        setting = prepare(module, dataset, given.complete(suited), loss_fn)
+        title = spec.name if spec else type(module).__name__
+        folder = RunFolder.claim(out, name=f"{dataset.name}-{title}")
+        with folder.lock():
+            about = spec.to_dict() if spec else {"own": model_origin or type(module).__qualname__}
+            describe_run(folder, setting, about)
+            run_training(folder, setting, stop, None, observers)
+        return Run(folder, module, dataset)
+
+
+def resume(
+    path: Path,
+    *,
+    model: nn.Module | None = None,
+    data: Any = None,
+    loss_fn: Loss | None = None,
+    settings: Mapping[str, str] | None = None,
+    allow_change: bool = False,
+    observers: Sequence[Observer] = (),
+) -> Run:
+    """Goes on with a run from its newest whole checkpoint; on one machine, to the same bits.
+
+    Args:
+        path: The run folder.
+        model: Needed where the run trained a module of the user's own: the same module.
+        data: Needed where the run was given Python objects: the same data.
+        loss_fn: Needed where the run was given one.
+        settings: Recipe fields to change, as text; needs `allow_change`.
+        allow_change: Go on although recipe, data, split or versions are not those of the run.
+        observers: Told of every reading.
+
+    Raises:
+        RunFolderError: Not a run folder, in use, or something changed and that is not allowed.
+        CheckpointError: No checkpoint is whole.
+    """
+    with StopRequest() as stop:
+        folder = RunFolder.open(path)
+        with folder.lock():
+            module = _rebuild_model(folder, model)
+            dataset = reload_data(folder, data)
+            if folder.read_json_or_empty("result.json"):
+                return load_run(path, model=module, data=dataset)
+            about = folder.read_json("run.json")
+            saved = Recipe.from_toml(folder.read_text("recipe.toml"), where="recipe.toml")
+            recipe = saved.with_settings(settings or {})
+            found = newest_checkpoint(folder.checkpoints)
+            if found is None:
+                raise CheckpointError(
+                    "there is no checkpoint", where=str(folder.path), remedy="Start a new run"
+                )
+            checkpoint, damaged = found
+            prepared = prepare(module, dataset, recipe, loss_fn, Resolved(**about["resolved"]))
+            prints = fingerprint(recipe, module, dataset)
+            changes = list_changes(checkpoint.fingerprints, prints)
+            changes += _list_environment_changes(about["environment"], prepared.device)
+            if changes and not allow_change:
+                raise RunFolderError(
+                    f"{', '.join(changes)} changed since the run was started",
+                    where=str(folder.path),
+                    remedy="Restore it, or go on all the same with --allow-change",
+                )
+            for message in damaged:
+                folder.note("damaged_checkpoint", message)
+            if changes:
+                folder.note("changed", f"resumed although {', '.join(changes)} changed")
+                folder.write_text("recipe.toml", recipe.to_toml())
+            folder.note("resumed", f"resumed at step {checkpoint.step}")
+            run_training(folder, prepared, stop, checkpoint, observers)
+        return Run(folder, module, dataset)
+
+
+def load_run(path: Path, *, model: nn.Module | None = None, data: Any = None) -> Run:
+    """Opens a run with the weights that its training left, or has reached.
+
+    Args:
+        path: The run folder; it is only read.
+        model: Needed where the run trained a module of the user's own: one of the same kind.
+        data: What it was trained on, where `evaluate` is wanted and it came as Python objects.
+
+    Raises:
+        RunFolderError: Not a run folder.
+        CheckpointError: No checkpoint is whole.
+    """
+    folder = RunFolder.open(path)
+    module = _rebuild_model(folder, model)
+    found = newest_checkpoint(folder.checkpoints)
+    if found is None:
+        raise CheckpointError("there is no checkpoint", where=str(folder.path))
+    module.load_state_dict(final_weights(found[0]))
+    dataset = data if data is None or isinstance(data, Dataset) else load(data)
+    return Run(folder, module, dataset)
+
+
+def _rebuild_model(folder: RunFolder, model: nn.Module | None) -> nn.Module:
+    if model is not None:
+        return model
+    about = folder.read_json("run.json")["model"]
+    if "own" in about:
+        raise ModelError(
+            f"the run trained a model of your own, {about['own']}",
+            where=str(folder.path),
+            # A run folder never says what code to import: it may come from somebody else.
+            remedy="Give it again: --model package.module:function, or model=... in Python",
+        )
+    return rebuild(ModelSpec.from_dict(about))
+
+
+def reload_data(folder: RunFolder, data: Any) -> Dataset:
+    if data is not None:
+        return data if isinstance(data, Dataset) else load(data)
+    origin = folder.read_json("run.json")["data"]["origin"]
+    if origin.get("kind") == "memory":
+        raise DataError(
+            "the run was given Python objects, which its folder does not hold",
+            where=str(folder.path),
+            remedy="Give the same data again with data=...",
+        )
+    return reload(origin)
+
+
+def _list_environment_changes(saved: Mapping[str, str], device: Any) -> list[str]:
+    """What could change the bits: torch and the kind of device."""
+    present = describe_environment(device)
+    return [
+        f"{name} ({saved.get(name)}, now {present[name]})"
+        for name in ("torch", "device", "threads")
+        if saved.get(name) != present[name]
+    ]

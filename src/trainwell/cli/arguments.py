@@ -1,0 +1,131 @@
+"""Arguments that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trainwell.errors import ModelError, RecipeError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from trainwell.data.dataset import Dataset
+
+
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is loaded, and how."""
+    parser.add_argument("data", metavar="DATA", help="name of a data set, or a file or folder")
+    parser.add_argument("--target", metavar="COLUMN", help="the column to predict, of a table")
+    parser.add_argument(
+        "--task",
+        choices=("multiclass", "binary", "regression", "reconstruction"),
+        help="what is predicted; found from the targets where not given",
+    )
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """Any recipe field."""
+    parser.add_argument("--epochs", metavar="N", help="passes over the training split")
+    parser.add_argument("--seed", metavar="N", help="of weights, order, augmentation and dropout")
+    add_settings_argument(parser)
+
+
+def add_settings_argument(parser: argparse.ArgumentParser) -> None:
+    """`--set FIELD=VALUE`."""
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        metavar="FIELD=VALUE",
+        action="append",
+        default=[],
+        help="set any recipe field, such as --set learning_rate=0.05; may be repeated",
+    )
+
+
+def load_data(options: argparse.Namespace) -> Dataset:
+    """The data set that the arguments of `add_data_arguments` name."""
+    from trainwell.data.sources import load
+
+    return load(options.data, target=options.target, task=options.task)
+
+
+def split_settings(words: Sequence[str]) -> dict[str, str]:
+    """`["a=1", "b=2"]` as a mapping.
+
+    Raises:
+        RecipeError: A word has no equals sign.
+    """
+    settings = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise RecipeError(
+                f"{word!r} is not FIELD=VALUE", where="--set", remedy="Write --set epochs=20"
+            )
+        settings[name.strip()] = value.strip()
+    return settings
+
+
+def parse_option(text: str) -> Any:
+    """A model option from text: `"128,64"`, `"0.5"`, `"true"`."""
+    if "," in text:
+        return tuple(parse_option(part.strip()) for part in text.split(",") if part.strip())
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def is_import_path(name: str) -> bool:
+    """Whether a model's name is `package.module:function` rather than of the catalogue."""
+    return ":" in name
+
+
+def build_own_model(path: str, data: Dataset) -> nn.Module:
+    """A module from the user's own code, named on the command line.
+
+    Args:
+        path: `package.module:function`. The function is called without arguments, or with the
+            data set if it takes one argument; it gives a `torch.nn.Module`.
+        data: What it is trained on.
+
+    Raises:
+        ModelError: It cannot be imported, fails, or gives something else.
+    """
+    from torch import nn
+
+    module_name, _, function_name = path.partition(":")
+    # As `python -m` does: code in the present folder can be named.
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+        takes_data = len(_required_parameters(function)) == 1
+        model = function(data) if takes_data else function()
+    except Exception as error:
+        raise ModelError(
+            f"{path} failed: {type(error).__name__}: {error}",
+            where="--model",
+            remedy="Give package.module:function, a function that returns a torch.nn.Module",
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"{path} gives a {type(model).__name__}, not a torch.nn.Module", where="--model"
+        )
+    return model
+
+
+def _required_parameters(function: Any) -> list[str]:
+    parameters: Mapping[str, inspect.Parameter] = inspect.signature(function).parameters
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [
+        name for name, p in parameters.items() if p.kind in positional and p.default is p.empty
+    ]

@@ -1,0 +1,42 @@
+"""What `fit` and `resume` say when a run has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trainwell.cli.main import DONE, SOMETHING_WRONG
+from trainwell.cli.output import format_scores, print_json, say
+
+if TYPE_CHECKING:
+    from trainwell.run import Run
+
+
+def tell_end(run: Run, *, as_json: bool, with_report: bool) -> int:
+    """Prints result and findings; gives the exit status."""
+    report = str(run.report()) if with_report else None
+    findings = run.findings
+    if as_json:
+        print_json(describe(run))
+    say(format_scores(run.metrics))
+    for finding in findings:
+        say(f"{finding.severity}: {finding.code} {finding.where}: {finding.cause} {finding.remedy}")
+    if not findings:
+        say("findings: none recorded")
+    say(f"run     {run.folder}")
+    if report:
+        say(f"report  {report}")
+    return SOMETHING_WRONG if any(f.severity == "error" for f in findings) else DONE
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """The JSON document of `fit` and `resume`."""
+    result = run.result
+    return {
+        "run": str(run.folder),
+        "epochs": result["epochs"],
+        "steps": result["steps"],
+        "seconds": result["seconds"],
+        "metrics": result["metrics"],
+        "findings": [finding.to_dict() for finding in run.findings],
+        "weights_sha256": result["weights_sha256"],
+    }

@@ -1,0 +1,44 @@
+"""`trainwell resume RUN`: goes on with a run that was stopped."""
+
+from __future__ import annotations
+
+import argparse
+
+from trainwell.cli.arguments import add_settings_argument, build_own_model, split_settings
+from trainwell.cli.ending import tell_end
+from trainwell.cli.progress import choose_progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `resume`."""
+    parser.add_argument("run", metavar="RUN", help="the run folder")
+    parser.add_argument(
+        "--model", metavar="PATH", help="package.module:function, where the run trained your own"
+    )
+    parser.add_argument(
+        "--allow-change",
+        action="store_true",
+        help="go on although recipe, data, split or versions changed",
+    )
+    parser.add_argument("--no-report", action="store_true", help="do not write report.html")
+    add_settings_argument(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Goes on; exit status as of `fit`."""
+    from trainwell.api import reload_data, resume
+    from trainwell.training.run_folder import RunFolder
+
+    model, data = None, None
+    if options.model:
+        data = reload_data(RunFolder.open(options.run), None)
+        model = build_own_model(options.model, data)
+    finished = resume(
+        options.run,
+        model=model,
+        data=data,
+        settings=split_settings(options.settings),
+        allow_change=options.allow_change,
+        observers=[choose_progress()],
+    )
+    return tell_end(finished, as_json=options.json, with_report=not options.no_report)

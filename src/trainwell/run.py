@@ -1,0 +1,190 @@
+"""The handle of a run: its folder, its numbers, and the trained model behind `predict`."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from trainwell.data.batches import Batches, ResidentReader
+from trainwell.data.dataset import Dataset, Split
+from trainwell.data.examples import read_examples
+from trainwell.data.preprocess import Preprocess
+from trainwell.errors import DataError, ModelError
+from trainwell.findings import Finding
+from trainwell.training.evaluation import evaluating
+from trainwell.training.final_evaluation import class_probabilities
+from trainwell.training.metrics import is_classification, predict_classes
+from trainwell.training.run_folder import RunFolder
+from trainwell.training.precision import Resolved
+from trainwell.training.recipe import Recipe
+from trainwell.training.session import Setting, loss_for
+
+BATCH = 256
+
+
+class Run:
+    """A training that was done, or is under way in another process.
+
+    Args:
+        folder: The run folder.
+        model: With the trained weights; in evaluation mode for every prediction.
+        data: What it was trained on; None when only its description is at hand.
+    """
+
+    def __init__(self, folder: RunFolder, model: nn.Module, data: Dataset | None) -> None:
+        self.run_folder = folder
+        self.model = model
+        self._data = data
+        self.about = folder.read_json("run.json")
+        self.preprocess = Preprocess.from_state(*folder.read_preprocess())
+
+    @property
+    def folder(self) -> Path:
+        """Where the run is on disk."""
+        return self.run_folder.path
+
+    @property
+    def data(self) -> Dataset:
+        """The data it was trained on.
+
+        Raises:
+            DataError: It came as Python objects, which the run folder does not hold.
+        """
+        if self._data is None:
+            from trainwell.data.sources import reload
+
+            self._data = reload(self.about["data"]["origin"])
+        return self._data
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """What the run was told, complete."""
+        return Recipe.from_toml(self.run_folder.read_text("recipe.toml"), where="recipe.toml")
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of their numbers; empty when not a classification."""
+        return tuple(self.about["data"]["classes"])
+
+    @cached_property
+    def class_labels(self) -> numpy.ndarray:
+        """The classes as predictions name them: integers where all names are, else text."""
+        if all(name.lstrip("-").isdecimal() for name in self.classes):
+            return numpy.array([int(name) for name in self.classes])
+        return numpy.array(self.classes, dtype=object)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Every reading in the order in which it was made; see `metrics.jsonl`."""
+        return self.run_folder.read_metrics()
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """How the run ended; empty while it has not."""
+        return self.run_folder.read_json_or_empty("result.json")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Final losses and scores; those of the last epoch while the run has not ended."""
+        if self.result:
+            return self.result["metrics"]
+        epochs = [row for row in self.history if row["kind"] == "epoch"]
+        wanted = ("train_", "valid_", "test_")
+        return {k: v for k, v in (epochs[-1] if epochs else {}).items() if k.startswith(wanted)}
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found wrong, most likely root cause first."""
+        return [Finding.from_dict(row) for row in self.run_folder.read_findings()]
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the final weights; empty while the run has not ended."""
+        return self.result.get("weights_sha256", "")
+
+    def predict(self, examples: Any) -> numpy.ndarray:
+        """Classes of a classification, numbers of a regression.
+
+        Args:
+            examples: An array or tensor `(N, ...)` of examples as the training had them, a
+                DataFrame or a path for a model trained on a table, or a path of the same kind of
+                files.
+
+        Returns:
+            `(N,)` class names (as integers where all are), or `(N,)` / `(N, K)` numbers in the
+            targets' unit.
+
+        Raises:
+            DataError: The examples do not look like those of the training.
+        """
+        outputs = self.predict_outputs(examples)
+        if is_classification(self.about["data"]["task"]):
+            return self.class_labels[predict_classes(outputs).numpy()]
+        decoded = self.preprocess.decode_outputs(outputs).numpy()
+        if self.about["data"]["task"] == "regression" and decoded.shape[1:] == (1,):
+            return decoded[:, 0]
+        return decoded
+
+    def predict_probabilities(self, examples: Any) -> numpy.ndarray:
+        """Probabilities `(N, classes)`, in the order of `classes`.
+
+        Raises:
+            DataError: The examples do not look like those of the training.
+            ModelError: The model is not a classifier.
+        """
+        if not is_classification(self.about["data"]["task"]):
+            raise ModelError(
+                f"a {self.about['data']['task']} has no probabilities", remedy="Use predict"
+            )
+        return class_probabilities(self.predict_outputs(examples)).numpy()
+
+    def predict_outputs(self, examples: Any) -> Tensor:
+        """What the model puts out, `(N, outputs)` float32 on the host."""
+        inputs = read_examples(examples, self.about["data"])
+        device = next(self.model.parameters()).device
+        count = len(inputs)
+        if count == 0:
+            raise DataError("there are no examples to predict", remedy="Give at least one")
+        split = Split(inputs, torch.zeros(count, 0), torch.arange(count))
+        batches = Batches(
+            ResidentReader(split, device),
+            count=count,
+            size=min(BATCH, count),
+            preprocess=self.preprocess.to(device),
+            device=device,
+            reconstructs=True,
+        )
+        with evaluating(self.model), torch.inference_mode():
+            outputs = [self.model(batch.inputs).float().cpu() for batch in batches.read()]
+        return torch.cat(outputs)
+
+    def evaluate(self, split: str = "test") -> dict[str, float]:
+        """Loss and scores on a split, under names such as `test_accuracy`.
+
+        Args:
+            split: `"train"`, `"valid"` or `"test"`.
+
+        Raises:
+            DataError: There is no such split, or the data is no longer at hand.
+        """
+        setting = Setting(
+            recipe=self.recipe,
+            model=self.model,
+            data=self.data,
+            loss=loss_for(self.data, self.recipe)(self.outputs),
+            resolved=Resolved(**self.about["resolved"]),
+            device=next(self.model.parameters()).device,
+        )
+        part = self.data.split(split)
+        return setting.evaluator(part).measure(self.model).named(split)
+
+    def report(self) -> Path:
+        """Writes `report.html` into the run folder and says where it is."""
+        from trainwell.report import write_report
+
+        return write_report(self.folder)

@@ -1,0 +1,213 @@
+"""A training from a folder's first file to its last: prepare, describe, train, evaluate."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainwell.data.dataset import Dataset
+from trainwell.nn.losses import Loss
+from trainwell.training.checkpoint import Checkpoint
+from trainwell.training.final_evaluation import describe_evaluation
+from trainwell.training.fingerprint import digest_weights, fingerprint
+from trainwell.training.observer import Observer, Progress
+from trainwell.training.precision import Resolved, resolve_precision
+from trainwell.training.randomness import RunRandomness
+from trainwell.training.recipe import Recipe
+from trainwell.training.recording import RunRecorder
+from trainwell.training.run_folder import RunFolder
+from trainwell.training.session import (
+    Session,
+    Setting,
+    choose_device,
+    count_parameters,
+    describe_environment,
+    loss_for,
+    refuse_untrainable,
+    try_forward,
+)
+from trainwell.training.signals import StopRequest
+from trainwell.training.state import Position, TrainingState
+
+TRIAL_EXAMPLES = 32
+
+
+def prepare(
+    model: nn.Module,
+    data: Dataset,
+    recipe: Recipe,
+    loss_fn: Loss | None,
+    resolved: Resolved | None = None,
+) -> Setting:
+    """What a training is made of, tried out on a few examples.
+
+    Args:
+        model: Moved to the device of the recipe.
+        data: Fits the model.
+        recipe: Complete.
+        loss_fn: The user's own; None: the loss of the task.
+        resolved: Precision and layout of a run that is resumed; None chooses.
+
+    Raises:
+        ModelError, DataError, RecipeError: It could not work.
+    """
+    refuse_untrainable(recipe, model, data)
+    device = choose_device(recipe.device)
+    model.to(device)
+    loss_of = (lambda outputs: loss_fn) if loss_fn is not None else loss_for(data, recipe)
+    draft = Setting(recipe, model, data, loss_of(data.outputs), Resolved("float32"), device)
+    # Trying out draws random numbers and must not disturb the user's.
+    with RunRandomness(recipe.seed, device):
+        batch = next(iter(draft.batches(data.train, train=False).read()))
+        few = dataclasses.replace(
+            batch, inputs=batch.inputs[:TRIAL_EXAMPLES], targets=batch.targets[:TRIAL_EXAMPLES]
+        )
+        loss = try_forward(model, loss_of, few)
+        if resolved is None:
+            resolved = resolve_precision(recipe.precision, model, loss, few.inputs, few.targets)
+    model.to(memory_format=resolved.layout)
+    return dataclasses.replace(draft, loss=loss, resolved=resolved)
+
+
+def describe_run(folder: RunFolder, setting: Setting, model: Mapping[str, Any]) -> None:
+    """Writes everything but readings into a new run folder.
+
+    Args:
+        folder: New, locked by this process.
+        setting: What the training is made of.
+        model: How to build the model again, as JSON types.
+    """
+    data = setting.data
+    sizes = {"train": len(data.train), "valid": len(data.valid)}
+    if data.test is not None:
+        sizes["test"] = len(data.test)
+    folder.write_json(
+        "run.json",
+        {
+            "name": folder.path.name,
+            "model": dict(model),
+            "data": {
+                "name": data.name,
+                "origin": dict(data.origin),
+                "task": data.task,
+                "kind": data.kind,
+                "classes": list(data.classes),
+                "columns": list(data.columns),
+                "input_shape": list(data.input_shape),
+                "sizes": sizes,
+                "notes": list(data.notes),
+                "fingerprints": data.fingerprints,
+            },
+            "environment": describe_environment(setting.device),
+            "resolved": setting.resolved.to_dict(),
+            "parameters": count_parameters(setting.model),
+        },
+    )
+    folder.write_text("recipe.toml", setting.recipe.to_toml())
+    folder.write_preprocess(*data.preprocess.to_state())
+    splits = {"train": data.train, "valid": data.valid, "test": data.test}
+    folder.write_split({name: part.ids for name, part in splits.items() if part is not None})
+
+
+def run_training(
+    folder: RunFolder,
+    setting: Setting,
+    stop: StopRequest,
+    checkpoint: Checkpoint | None,
+    observers: Sequence[Observer],
+) -> None:
+    """Trains from the start or from a checkpoint to the end, and writes how it ended.
+
+    Raises:
+        Interrupted: A signal asked to stop; everything is saved.
+        NonFiniteError: A loss or gradient was not finite.
+    """
+    began = time.monotonic()
+    prints = fingerprint(setting.recipe, setting.model, setting.data)
+    with RunRandomness(setting.recipe.seed, setting.device), folder.open_metrics() as metrics:
+
+        def make_recorder(state: TrainingState, position: Position) -> RunRecorder:
+            return RunRecorder(folder, metrics, state, position, prints, setting.recipe.keep)
+
+        session = Session.open(setting, stop, make_recorder, observers)
+        if checkpoint is None:
+            session.loop.recorder.save()
+        else:
+            session.state.restore(checkpoint)
+            metrics.cut(session.loop.position.metrics_rows)
+        _tell_started(folder, session, observers)
+        reason = session.train()
+        if reason == "interrupted":
+            _tell_ended(observers, reason)
+            raise stop.as_error(str(folder.path))
+        _finish(folder, session, reason, began)
+    _tell_ended(observers, reason)
+
+
+def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> None:
+    """Evaluates the weights that the training leaves; the test split is read only here."""
+    setting, position = session.setting, session.loop.position
+    model, data = session.keep_best(), setting.data
+    scores = setting.evaluator(data.valid).measure(model).named("valid")
+    split_name, evaluated = "valid", None
+    if data.test is not None:
+        split_name = "test"
+        evaluated = setting.evaluator(data.test).measure(model)
+        scores |= evaluated.named("test")
+    evaluated = evaluated or setting.evaluator(data.valid).measure(model)
+    folder.write_json("evaluation.json", describe_evaluation(data, split_name, evaluated))
+    row = {"kind": "final", "step": position.step, "epoch": position.epoch, **scores}
+    session.loop.recorder.record(row)
+    metrics = {**_last_train_scores(folder), **scores}
+    folder.write_json(
+        "result.json",
+        {
+            "reason": reason,
+            "epochs": position.epoch,
+            "steps": position.step,
+            "seconds": round(time.monotonic() - began, 3),
+            "metrics": metrics,
+            "weights_sha256": digest_weights(model.state_dict()),
+        },
+    )
+
+
+def _last_train_scores(folder: RunFolder) -> dict[str, Any]:
+    epochs = [row for row in folder.read_metrics() if row["kind"] == "epoch"]
+    return {k: v for k, v in (epochs[-1] if epochs else {}).items() if k.startswith("train_")}
+
+
+def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Observer]) -> None:
+    setting, loop = session.setting, session.loop
+    progress = Progress(
+        epochs=setting.recipe.epochs or 0,
+        steps_per_epoch=len(loop.batches),
+        first_step=loop.position.step,
+        run=str(folder.path),
+        model=type(setting.model).__name__,
+        data=setting.data.name,
+        parameters=count_parameters(setting.model),
+    )
+    for observer in observers:
+        observer.started(progress)
+
+
+def _tell_ended(observers: Sequence[Observer], reason: str) -> None:
+    for observer in observers:
+        observer.ended(reason)
+
+
+def final_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The weights that a training leaves, from its checkpoint: best, averaged or trained."""
+    tensors = checkpoint.tensors
+    if tensors.get("early_stop"):
+        return dict(tensors["early_stop"])
+    if "average" in tensors:
+        averaged = tensors["average"].items()
+        return {k.removeprefix("module."): v for k, v in averaged if k.startswith("module.")}
+    return dict(tensors["weights"])
