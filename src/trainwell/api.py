@@ -14,7 +14,7 @@ from trainwell.errors import CheckpointError, DataError, ModelError, RunFolderEr
 from trainwell.models.catalogue import CATALOGUE, ModelSpec, create, rebuild, spec_of
 from trainwell.nn.losses import Loss
 from trainwell.run import Run
-from trainwell.training.checkpoint import newest_checkpoint
+from trainwell.training.checkpoint import newest_checkpoint, quarantine
 from trainwell.training.fingerprint import fingerprint, list_changes
 from trainwell.training.fitting import describe_run, final_weights, prepare, run_training
 from trainwell.training.observer import Observer
@@ -124,8 +124,8 @@ def resume(
                     where=str(folder.path),
                     remedy="Restore it, or go on all the same with --allow-change",
                 )
-            for message in damaged:
-                folder.note("damaged_checkpoint", message)
+            for found_damaged in damaged:
+                folder.note("damaged_checkpoint", quarantine(found_damaged))
             if changes:
                 folder.note("changed", f"resumed although {', '.join(changes)} changed")
                 folder.write_text("recipe.toml", recipe.to_toml())

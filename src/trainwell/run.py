@@ -41,7 +41,9 @@ class Run:
         self.model = model
         self._data = data
         self.about = folder.read_json("run.json")
-        self.preprocess = Preprocess.from_state(*folder.read_preprocess())
+        self.preprocess = Preprocess.from_state(
+            folder.read_tensors("preprocess.safetensors"), folder.read_json("preprocess.json")
+        )
 
     @property
     def folder(self) -> Path:

@@ -109,9 +109,16 @@ def describe_run(folder: RunFolder, setting: Setting, model: Mapping[str, Any]) 
         },
     )
     folder.write_text("recipe.toml", setting.recipe.to_toml())
-    folder.write_preprocess(*data.preprocess.to_state())
+    tensors, fields = data.preprocess.to_state()
+    folder.write_tensors("preprocess.safetensors", tensors)
+    folder.write_json("preprocess.json", fields)
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
-    folder.write_split({name: part.ids for name, part in splits.items() if part is not None})
+    ids = {name: part.ids for name, part in splits.items() if part is not None}
+    folder.write_tensors("split.safetensors", ids)
+    folder.checkpoints.mkdir(mode=0o700, exist_ok=True)
+    # Weights, gradients' moments and a copy for the average or the best, for each one kept.
+    size = sum(t.numel() * t.element_size() for t in setting.model.state_dict().values())
+    folder.refuse_if_too_small(4 * size * (setting.recipe.keep + 1))
 
 
 def run_training(

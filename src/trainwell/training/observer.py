@@ -1,0 +1,50 @@
+"""Who is told while a training runs. Observers see; they cannot change a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What an observer is told at the start.
+
+    Attributes:
+        epochs: Of the whole training.
+        steps_per_epoch: Updates in each.
+        first_step: Updates that were made before, when a run is resumed.
+        run: The run folder.
+        model: Its name.
+        data: Its name.
+        parameters: Numbers that are trained.
+    """
+
+    epochs: int
+    steps_per_epoch: int
+    first_step: int
+    run: str
+    model: str
+    data: str
+    parameters: int
+
+
+class Observer(Protocol):
+    """Told of every reading, in order."""
+
+    def started(self, progress: Progress) -> None:
+        """The first update is about to be made."""
+        ...
+
+    def stepped(self, reading: Mapping[str, Any]) -> None:
+        """A window has ended; `reading` is its row of the metrics."""
+        ...
+
+    def epoch_ended(self, reading: Mapping[str, Any]) -> None:
+        """An epoch has been validated; `reading` is its row of the metrics."""
+        ...
+
+    def ended(self, reason: str) -> None:
+        """The training is over: `"finished"`, `"early_stop"` or `"interrupted"`."""
+        ...
