@@ -2,32 +2,61 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
+import errno
 import os
-import re
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from trainwell.errors import CheckpointError
 from trainwell.training import strict_json
-from trainwell.training.lock import boot_id
-from trainwell.training.storage import DISK, Disk
+from trainwell.training.manifest import (
+    MANIFEST,
+    STATE,
+    DamagedError,
+    Manifest,
+    NewerFormatError,
+    UnreadableError,
+    read_files,
+    read_manifest,
+)
+from trainwell.training.retention import (
+    free_name,
+    list_checkpoints,
+    list_quarantined,
+    remove_aside,
+    remove_leftovers,
+    rotate,
+    step_of,
+    temporary_name,
+)
+from trainwell.training.storage import DISK, Disk, count_free_bytes, describe_failure
+from trainwell.training.tensor_file import decode_tensors, encode_tensors
 
-FORMAT = 1
-MANIFEST = "manifest.json"
-STATE = "state.json"
-NAME = re.compile(r"step-(\d{6,})(?:\.(\d+))?")
-TEMPORARY = re.compile(r"\.(?:saving|deleting)-(\d+)-([0-9a-f]*)-[0-9a-f]+")
-WEIGHTS = ("weights", "average", "early_stop")
-LARGEST_JSON = 64 * 2**20
+__all__ = [
+    "Checkpoint",
+    "Damaged",
+    "DamagedError",
+    "NewerFormatError",
+    "UnreadableError",
+    "list_checkpoints",
+    "newest_checkpoint",
+    "quarantine",
+    "read_checkpoint",
+    "save_checkpoint",
+    "verify_checkpoint",
+]
+
+TENSORS = ".safetensors"
+# Files whose numbers must be finite; sums of a window may be anything.
+WEIGHTS = ("weights", "average", "early_stop", "optimizer")
+# A reader that meets a checkpoint being rotated away looks again.
+MOST_SCANS = 10
 
 
 @dataclass(frozen=True)
@@ -36,8 +65,9 @@ class Checkpoint:
 
     Attributes:
         step: Updates made.
-        tensors: Named tensors by the file they are in: `"weights"`, `"optimizer"`, ...
-        state: Everything else, as JSON types.
+        tensors: Named tensors by the file they are in: `"weights"`, `"optimizer"`, ... (lower-case
+            letters, digits and underscores).
+        state: Everything else, as JSON types with text as names.
         fingerprints: SHA-256 of recipe, model, data and split.
     """
 
@@ -49,80 +79,116 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Damaged:
-    """A checkpoint that is not as it was written.
+    """A checkpoint that could not be used.
 
     Attributes:
         path: Of its folder.
         reason: The file and what is wrong with it.
+        is_changed: It is not as it was written; otherwise it only could not be read.
     """
 
     path: Path
     reason: str
+    is_changed: bool = True
 
 
 def save_checkpoint(
-    folder: Path, checkpoint: Checkpoint, *, keep: int = 2, disk: Disk = DISK
+    folder: Path,
+    checkpoint: Checkpoint,
+    *,
+    keep: int = 2,
+    protect: Collection[int] = (),
+    disk: Disk = DISK,
 ) -> Path:
     """Writes a checkpoint, verifies it, and only then removes older ones.
 
+    A step that is there already, with the same content, is not written again; with another
+    content, the new one gets a name that sorts after the old one.
+
     Args:
-        folder: Of all checkpoints of the run.
-        checkpoint: Its tensors are in host memory.
-        keep: Whole checkpoints kept, this one included.
+        folder: Of all checkpoints of the run; made if its parent exists.
+        checkpoint: Of any device.
+        keep: Whole checkpoints kept, this one included; at least 2.
+        protect: Steps that are never removed, such as the best one.
         disk: Where to.
 
     Returns:
-        The new checkpoint's folder.
+        The checkpoint's folder. It survives a power loss from now on.
 
     Raises:
-        CheckpointError: Weights are not finite, or the disk is full or failed; then no older
-            checkpoint was touched.
+        CheckpointError: Weights are not finite, something cannot be written as safetensors or
+            JSON, or the disk is full or failed; then no older checkpoint was touched.
     """
     _refuse_non_finite(checkpoint)
-    _remove_stale(folder, disk)
-    temporary = folder / _temporary_name("saving")
+    files = encode_files(checkpoint)
+    manifest = Manifest.of(checkpoint.step, checkpoint.fingerprints, files)
+    files[MANIFEST] = manifest.encode()
     try:
-        disk.make_folder(temporary)
-        _write_files(temporary, encode_files(checkpoint), checkpoint, disk)
-        disk.sync_folder(temporary)
-        target = folder / _free_name(folder, checkpoint.step)
-        disk.rename(temporary, target)
-        disk.sync_folder(folder)
-        verify_checkpoint(target)
+        _make_folder(folder, disk)
+        remove_leftovers(folder, disk)
+        target = _find_same(folder, manifest)
+        if target is None:
+            target = _publish(folder, checkpoint.step, files, disk)
+        else:
+            # Who wrote it may have been killed before its name was durable.
+            disk.sync_folder(folder)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise _as_error(folder, error) from error
-    _rotate(folder, keep, disk)
+        needed = sum(map(len, files.values()))
+        found, remedy = describe_failure(error, folder, needed)
+        raise CheckpointError(
+            f"the checkpoint of step {checkpoint.step} cannot be written: {found}; "
+            "older checkpoints are untouched",
+            where=str(folder),
+            remedy=remedy,
+        ) from error
+    rotate(folder, keep, protect, _is_whole, disk)
     return target
 
 
 def encode_files(checkpoint: Checkpoint) -> dict[str, bytes]:
-    """The content of every file but the manifest."""
-    files = {
-        f"{stem}.safetensors": safetensors.torch.save(dict(tensors))
-        for stem, tensors in checkpoint.tensors.items()
-    }
-    return {**files, STATE: strict_json.dump(dict(checkpoint.state))}
+    """The content of every file but the manifest.
+
+    Raises:
+        CheckpointError: Something cannot be written as safetensors or JSON; names it.
+    """
+    files: dict[str, bytes] = {}
+    name = STATE
+    try:
+        for stem, tensors in checkpoint.tensors.items():
+            name = stem + TENSORS
+            files[name] = encode_tensors(tensors)
+        name = STATE
+        files[name] = strict_json.dump(dict(checkpoint.state))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(
+            f"{name} cannot be written: {error}", where=f"step {checkpoint.step}"
+        ) from error
+    return files
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """A checkpoint, if every byte of it is as it was written.
 
+    Args:
+        path: Its folder.
+
     Raises:
-        CheckpointError: Which file is missing, cut short or changed, or the checkpoint was written
-            by a later version.
+        DamagedError: Which file is missing, cut short or changed.
+        NewerFormatError: A later version wrote it.
+        UnreadableError: A file cannot be read.
     """
-    manifest, files = _read_verified(path)
-    try:
-        tensors = {
-            name.removesuffix(".safetensors"): safetensors.torch.load(content)
-            for name, content in files.items()
-            if name != STATE
-        }
-        state = strict_json.parse(files[STATE])
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise CheckpointError(f"cannot be read: {error}", where=str(path)) from error
-    return Checkpoint(manifest["step"], tensors, state, manifest["fingerprints"])
+    manifest = _read_manifest(path)
+    tensors: dict[str, Mapping[str, Tensor]] = {}
+    state: dict[str, Any] = {}
+    for name, content in read_files(path, manifest):
+        try:
+            if name == STATE:
+                state = strict_json.parse(content)
+            else:
+                tensors[name.removesuffix(TENSORS)] = decode_tensors(content)
+        except ValueError as error:
+            raise DamagedError(str(error), where=str(path / name)) from error
+    return Checkpoint(manifest.step, tensors, state, manifest.fingerprints)
 
 
 def verify_checkpoint(path: Path) -> None:
@@ -131,190 +197,167 @@ def verify_checkpoint(path: Path) -> None:
     Raises:
         CheckpointError: As `read_checkpoint`.
     """
-    _read_verified(path)
-
-
-def list_checkpoints(folder: Path) -> list[Path]:
-    """All published checkpoints, newest first by step and counter; never by the clock."""
-    if not folder.is_dir():
-        return []
-    found = [(NAME.fullmatch(entry.name), entry) for entry in folder.iterdir()]
-    numbered = [(int(m[1]), int(m[2] or 0), path) for m, path in found if m]
-    return [path for *_, path in sorted(numbered, key=lambda row: row[:2], reverse=True)]
+    for _ in read_files(path, _read_manifest(path)):
+        pass
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint, list[Damaged]] | None:
-    """The newest whole checkpoint, and newer ones that are damaged; None where there are none.
+    """The newest whole checkpoint, and newer ones that could not be used.
+
+    Nothing is changed on disk: the training that goes on calls `quarantine` for each of those.
+
+    Args:
+        folder: Of all checkpoints of the run.
+
+    Returns:
+        None only where no checkpoint was ever published.
 
     Raises:
-        CheckpointError: There are some and all are damaged; lists each and why.
+        NewerFormatError: The newest was written by a later version; an older one is not taken in
+            its place.
+        CheckpointError: There are some and none can be used; lists each and why.
     """
     damaged: list[Damaged] = []
-    for path in list_checkpoints(folder):
-        try:
-            return read_checkpoint(path), damaged
-        except (CheckpointError, OSError) as error:
-            damaged.append(Damaged(path, str(error)))
-    if not damaged:
+    for _ in range(MOST_SCANS):
+        damaged, vanished = [], False
+        for path in _list(folder):
+            try:
+                return read_checkpoint(path), damaged
+            except NewerFormatError:
+                raise
+            except CheckpointError as error:
+                if path.exists():
+                    damaged.append(Damaged(path, str(error), isinstance(error, DamagedError)))
+                else:
+                    vanished = True
+        if not vanished:
+            break
+    reasons = [found.reason for found in damaged]
+    reasons += [f"{path}: was put aside as damaged" for path in list_quarantined(folder)]
+    if not reasons:
         return None
     raise CheckpointError(
-        "no checkpoint is whole: " + "; ".join(d.reason for d in damaged),
+        "no checkpoint is whole: " + "; ".join(reasons),
         where=str(folder),
         remedy="Restore one from a copy, or start a new run",
     )
 
 
 def quarantine(damaged: Damaged, disk: Disk = DISK) -> str:
-    """Puts a damaged checkpoint aside, keeping it; says what was done."""
+    """Puts a damaged checkpoint aside, keeping it, where that can be done; says what was done.
+
+    Args:
+        damaged: As `newest_checkpoint` found it. One that only could not be read stays.
+        disk: Where to.
+    """
+    if not damaged.is_changed:
+        return f"{damaged.reason}; it was passed over"
     aside = damaged.path.with_name(f"damaged-{damaged.path.name}-{os.urandom(4).hex()}")
     try:
         disk.rename(damaged.path, aside)
+        disk.sync_folder(aside.parent)
     except OSError:
-        return f"{damaged.reason}; it was left where it is"
+        return f"{damaged.reason}; it was passed over and left where it is"
     return f"{damaged.reason}; it was put aside as {aside.name}"
 
 
-def _write_files(
-    folder: Path, files: Mapping[str, bytes], checkpoint: Checkpoint, disk: Disk
-) -> None:
-    for name, content in files.items():
-        disk.write_file(folder / name, content)
-    manifest = {
-        "format": FORMAT,
-        "step": checkpoint.step,
-        "fingerprints": dict(checkpoint.fingerprints),
-        "files": {name: _describe(content) for name, content in files.items()},
-    }
-    disk.write_file(folder / MANIFEST, _sign(manifest))
+def _make_folder(folder: Path, disk: Disk) -> None:
+    with contextlib.suppress(FileExistsError):
+        disk.make_folder(folder)
+        disk.sync_folder(folder.parent)
 
 
-def _describe(content: bytes) -> dict[str, Any]:
-    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+def _find_same(folder: Path, manifest: Manifest) -> Path | None:
+    """The newest checkpoint of the step, if it is whole and has the same content."""
+    for path in list_checkpoints(folder):
+        if step_of(path) == manifest.step:
+            with contextlib.suppress(CheckpointError):
+                if _read_manifest(path) == manifest and _is_whole(path):
+                    return path
+            return None
+    return None
 
 
-def _sign(manifest: Mapping[str, Any]) -> bytes:
-    digest = hashlib.sha256(strict_json.dump(dict(manifest))).hexdigest()
-    return strict_json.dump({**manifest, "digest": digest})
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    content = _read_limited(path / MANIFEST, LARGEST_JSON)
+def _publish(folder: Path, step: int, files: Mapping[str, bytes], disk: Disk) -> Path:
+    temporary = folder / temporary_name("saving")
     try:
-        manifest = strict_json.parse(content)
-        version = manifest["format"]
-        unsigned = {k: v for k, v in manifest.items() if k != "digest"}
-        # Signed again and compared whole: a changed blank or escape is found as well.
-        is_whole = _sign(unsigned) == content
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise CheckpointError(f"is damaged: {error}", where=str(path / MANIFEST)) from error
-    if isinstance(version, int) and version > FORMAT:
-        raise CheckpointError(
-            f"was written by format {version}, this version reads up to {FORMAT}",
-            where=str(path),
-            remedy="Update trainwell",
-        )
-    if not is_whole:
-        raise CheckpointError("does not match its own digest", where=str(path / MANIFEST))
+        _refuse_if_full(folder, files)
+        disk.make_folder(temporary)
+        for name, content in files.items():
+            disk.write_file(temporary / name, content)
+        disk.sync_folder(temporary)
+        target = folder / free_name(folder, step)
+        disk.rename(temporary, target)
+    except BaseException:
+        remove_aside(temporary, disk)
+        raise
+    try:
+        disk.sync_folder(folder)
+        verify_checkpoint(target)
+    except (OSError, CheckpointError):
+        # It is not known to be durable or whole, so it may not stand for this step.
+        _withdraw(target, disk)
+        raise
+    return target
+
+
+def _withdraw(path: Path, disk: Disk) -> None:
+    aside = path.with_name(temporary_name("deleting"))
+    with contextlib.suppress(OSError):
+        disk.rename(path, aside)
+        remove_aside(aside, disk)
+
+
+def _refuse_if_full(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Before the disk is filled to its last byte, which would harm others too."""
+    free = count_free_bytes(folder)
+    if free is not None and free < sum(map(len, files.values())):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _read_manifest(path: Path) -> Manifest:
+    manifest = read_manifest(path)
+    named = step_of(path)
+    if named is not None and named != manifest.step:
+        raise DamagedError(f"holds step {manifest.step}, not what its name says", where=str(path))
     return manifest
 
 
-def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    manifest = _read_manifest(path)
-    present = {entry.name for entry in path.iterdir()} - {MANIFEST}
-    odd = sorted(present ^ set(manifest["files"]))
-    if odd:
-        raise CheckpointError(f"files missing or too many: {', '.join(odd)}", where=str(path))
-    files = {}
-    for name, expected in manifest["files"].items():
-        content = _read_limited(path / name, expected["size"])
-        if _describe(content) != expected:
-            raise CheckpointError("is cut short or changed", where=str(path / name))
-        files[name] = content
-    return manifest, files
-
-
-def _read_limited(path: Path, most: int) -> bytes:
+def _is_whole(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
-            content = file.read(most + 1)
+        verify_checkpoint(path)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _list(folder: Path) -> list[Path]:
+    try:
+        return list_checkpoints(folder)
     except OSError as error:
-        raise CheckpointError(f"cannot be read: {error.strerror}", where=str(path)) from error
-    if len(content) > most:
-        raise CheckpointError(f"is larger than {most} bytes", where=str(path))
-    return content
+        raise UnreadableError(f"cannot be read: {error.strerror}", where=str(folder)) from error
 
 
 def _refuse_non_finite(checkpoint: Checkpoint) -> None:
     for stem in WEIGHTS:
         for name, tensor in checkpoint.tensors.get(stem, {}).items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            if not _is_sound(tensor.detach()):
                 raise CheckpointError(
-                    f"{name} has values that are not finite; such weights are never saved",
+                    f"{name} of {stem} has values that are not finite; such weights are not saved",
                     where=f"step {checkpoint.step}",
                     remedy="Resume from the checkpoint before it, with a lower learning rate",
                 )
 
 
-def _temporary_name(purpose: str) -> str:
-    return f".{purpose}-{os.getpid()}-{boot_id().replace('-', '')[:12]}-{os.urandom(4).hex()}"
-
-
-def _free_name(folder: Path, step: int) -> str:
-    name, counter = f"step-{step:06d}", 1
-    while (folder / name).exists():
-        name, counter = f"step-{step:06d}.{counter}", counter + 1
-    return name
-
-
-def _remove_stale(folder: Path, disk: Disk) -> None:
-    """Removes what a dead process was writing or deleting; a live one's is left alone."""
-    here = boot_id().replace("-", "")[:12]
-    for entry in folder.iterdir():
-        match = TEMPORARY.fullmatch(entry.name)
-        if match and not (match[2] == here and _is_other_live_process(int(match[1]))):
-            shutil.rmtree(entry, ignore_errors=True)
-
-
-def _is_other_live_process(pid: int) -> bool:
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+def _is_sound(tensor: Tensor) -> bool:
+    """Whether all values are finite, or it is an attention mask: zeros and negative infinities."""
+    if tensor.is_complex():
+        return bool(torch.isfinite(tensor).all())
+    if not tensor.is_floating_point():
         return True
-    return True
-
-
-def _rotate(folder: Path, keep: int, disk: Disk) -> None:
-    """Removes whole checkpoints beyond the newest `keep`; damaged ones do not count and stay."""
-    whole = 0
-    for path in list_checkpoints(folder):
-        try:
-            verify_checkpoint(path)
-        except (CheckpointError, OSError):
-            continue
-        whole += 1
-        if whole <= keep:
-            continue
-        aside = folder / _temporary_name("deleting")
-        try:
-            disk.rename(path, aside)
-            disk.remove_tree(aside)
-        except OSError:
-            # The new checkpoint is safe; what could not be deleted is tried again next time.
-            return
-
-
-def _as_error(folder: Path, error: OSError) -> CheckpointError:
-    free = ""
-    try:
-        free = f"; {shutil.disk_usage(folder).free} bytes are free"
-    except OSError:
-        pass
-    return CheckpointError(
-        f"the checkpoint cannot be written: {error.strerror or error}{free}",
-        where=str(folder),
-        remedy="Free space or restore access, then resume; older checkpoints are untouched",
-    )
+    # The types of one byte have no test of their own.
+    tested = tensor.float() if tensor.element_size() == 1 else tensor
+    if bool(torch.isfinite(tested).all()):
+        return True
+    is_zero = tested == 0
+    return bool((is_zero | torch.isneginf(tested)).all()) and bool(is_zero.any())

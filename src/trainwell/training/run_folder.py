@@ -5,26 +5,52 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import re
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from trainwell.errors import RunFolderError
 from trainwell.training import strict_json
-from trainwell.training.journal import Journal, read_rows
+from trainwell.training.claim import (
+    CHECKPOINTS,
+    RUN,
+    explain_no_run,
+    explain_used,
+    make_exact,
+    make_unique,
+    shown,
+)
+from trainwell.training.journal import Journal, encode_rows, read_rows
 from trainwell.training.lock import hold_lock
-from trainwell.training.storage import DISK, Disk, replace_file
+from trainwell.training.retention import remove_leftovers, temporary_name
+from trainwell.training.storage import DISK, Disk, count_free_bytes, describe_failure
+from trainwell.training.tensor_file import decode_signed, encode_signed
+from trainwell.version import __version__
 
-RUN = "run.json"
+FORMAT = 1
 RUNS = Path("runs")
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
-LONGEST_NAME = 60
+METRICS, FINDINGS, EVENTS = "metrics.jsonl", "findings.jsonl", "events.jsonl"
+LARGEST_JSON = 2**28
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run's checkpoints will take on the volume that really holds them.
+
+    Attributes:
+        needed: Bytes.
+        free: Bytes; None where the volume does not say.
+    """
+
+    needed: int
+    free: int | None
+
+    def __str__(self) -> str:
+        free = "an unknown number of" if self.free is None else f"{self.free / 1e6:.1f}"
+        return f"the checkpoints need about {self.needed / 1e6:.1f} MB, {free} MB are free"
 
 
 class RunFolder:
@@ -33,10 +59,12 @@ class RunFolder:
     Args:
         path: Of the folder.
         disk: Where its files are written.
+        is_claimed: It was found without a run, and `lock` makes sure that it still is.
     """
 
-    def __init__(self, path: Path, disk: Disk = DISK) -> None:
+    def __init__(self, path: Path, disk: Disk = DISK, *, is_claimed: bool = False) -> None:
         self.path, self.disk = path, disk
+        self._is_claimed = is_claimed
 
     @classmethod
     def claim(
@@ -52,30 +80,27 @@ class RunFolder:
         Raises:
             RunFolderError: The folder is not empty, or cannot be made or written.
         """
-        path = Path(out) if out is not None else RUNS / unique_name(name)
+        path = RUNS if out is None else Path(out)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileExistsError):
-                disk.make_folder(path)
-            used = [entry.name for entry in path.iterdir()]
+            if out is None:
+                path, is_new = make_unique(RUNS, name, disk), True
+            else:
+                is_new = make_exact(path, disk)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise RunFolderError(
                 f"the run folder cannot be made: {reason}",
-                where=str(path),
+                where=shown(path),
                 remedy="Give another folder with --out",
             ) from error
-        if used:
-            go_on = RUN in used
-            raise RunFolderError(
-                "the folder already holds a run" if go_on else "the folder is not empty",
-                where=str(path),
-                remedy=f"Go on with it: trainwell resume {path}. Or give another folder"
-                if go_on
-                else "Give a new or empty folder",
-            )
-        folder = cls(path, disk)
-        folder.probe()
+        folder = cls(path, disk, is_claimed=True)
+        try:
+            folder.probe()
+        except RunFolderError:
+            if is_new:
+                with contextlib.suppress(OSError):
+                    disk.remove_tree(path)
+            raise
         return folder
 
     @classmethod
@@ -83,68 +108,77 @@ class RunFolder:
         """A folder that holds a run.
 
         Raises:
-            RunFolderError: It does not exist or is something else.
+            RunFolderError: It does not exist, is something else, cannot be read, or a later
+                version wrote it.
         """
         folder = cls(Path(path), disk)
-        if not (folder.path / RUN).is_file():
-            found = "there is no such folder" if not folder.path.is_dir() else f"there is no {RUN}"
-            raise RunFolderError(
-                f"{found}, so this is not a run",
-                where=str(path),
-                remedy="Give the run folder that fit has printed",
-            )
+        try:
+            is_run = (folder.path / RUN).is_file()
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"cannot be read: {error}", where=shown(folder.path)) from error
+        if not is_run:
+            raise explain_no_run(folder.path)
+        folder._refuse_newer()
         return folder
 
     @property
     def checkpoints(self) -> Path:
         """The folder of all checkpoints."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @contextlib.contextmanager
-    def lock(self) -> Any:
+    def lock(self) -> Iterator[None]:
         """Only this process writes the run within.
 
         Raises:
-            RunFolderError: Another process writes it (named).
+            RunFolderError: Another process writes it (named), or has begun a run in a claimed one.
         """
-        with hold_lock(self.path):
+        with hold_lock(self.path) as abandoned_by:
+            if self._is_claimed and (self.path / RUN).exists():
+                raise explain_used(self.path, [RUN])
+            # Nobody else can be writing: what an invisible process left is of a dead one.
+            for place in (self.path, self.checkpoints):
+                remove_leftovers(place, self.disk, ("dead", "unknown"))
+            if abandoned_by is not None and not self._is_claimed:
+                self.note("lock_taken_over", f"the run was left without an end by {abandoned_by}")
             yield
 
     def probe(self) -> None:
-        """Writes, renames and removes a file as a save does, so that it fails now or never.
+        """Writes, renames, syncs and removes a file as a save does: it fails now or never.
 
         Raises:
             RunFolderError: The folder cannot be used.
         """
-        trial, renamed = self.path / ".probe", self.path / ".probe-renamed"
+        trial = self.path / temporary_name("replacing")
+        renamed = trial.with_name(temporary_name("deleting"))
         try:
             self.disk.write_file(trial, b"probe")
             self.disk.rename(trial, renamed)
             self.disk.sync_folder(self.path)
-            renamed.unlink()
+            self.disk.remove_file(renamed)
         except OSError as error:
-            raise RunFolderError(
-                f"the run folder cannot be written: {error.strerror}",
-                where=str(self.path),
-                remedy="Give a folder that you may write, on a disk with space, with --out",
-            ) from error
+            for path in (trial, renamed):
+                with contextlib.suppress(OSError):
+                    self.disk.remove_file(path)
+            raise self._cannot_write(self.path, error) from error
 
-    def refuse_if_too_small(self, needed: int) -> None:
+    def refuse_if_too_small(self, needed: int) -> Forecast:
         """Stops a run whose checkpoints could not fit.
 
         Args:
-            needed: Bytes.
+            needed: Bytes that all kept checkpoints and the one being written take.
 
         Raises:
             RunFolderError: Fewer bytes are free.
         """
-        free = shutil.disk_usage(self.path).free
-        if free < needed:
+        forecast = Forecast(needed, count_free_bytes(self.path))
+        if forecast.free is not None and forecast.free < needed:
             raise RunFolderError(
-                f"the checkpoints need about {needed / 1e6:.1f} MB, {free / 1e6:.1f} MB are free",
-                where=str(self.path),
+                str(forecast),
+                where=shown(self.path),
                 remedy="Free space, or give a folder on another disk with --out",
             )
+        return forecast
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a whole file.
@@ -152,19 +186,28 @@ class RunFolder:
         Raises:
             RunFolderError: It cannot be written.
         """
-        self._write(name, text.encode())
+        self._write(name, text.encode("utf-8", "surrogatepass"))
 
     def write_json(self, name: str, value: Any) -> None:
-        """Writes a JSON file; NaN becomes null."""
-        self._write(name, strict_json.dump(value))
+        """Writes a JSON file; NaN becomes null, and `run.json` gets its format.
+
+        Raises:
+            RunFolderError: It cannot be written.
+        """
+        if name == RUN:
+            value = {"format": FORMAT, **value}
+        self._write(name, strict_json.dump(strict_json.finite(value)))
 
     def read_text(self, name: str) -> str:
         """A whole file.
 
         Raises:
-            RunFolderError: It cannot be read.
+            RunFolderError: It cannot be read, or is not text.
         """
-        return self._read(name).decode(errors="replace")
+        try:
+            return self._read(name).decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise self._is_damaged(name, error) from error
 
     def read_json(self, name: str) -> Any:
         """The value of a JSON file.
@@ -175,82 +218,117 @@ class RunFolder:
         try:
             return strict_json.parse(self._read(name))
         except ValueError as error:
-            raise RunFolderError(f"is damaged: {error}", where=str(self.path / name)) from error
+            raise self._is_damaged(name, error) from error
 
     def read_json_or_empty(self, name: str) -> dict[str, Any]:
         """The object of a JSON file, or an empty one where there is no such file."""
         return self.read_json(name) if (self.path / name).is_file() else {}
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Writes a safetensors file."""
-        whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        self._write(name, safetensors.torch.save(whole))
+        """Writes a safetensors file with a digest of its tensors.
+
+        Raises:
+            RunFolderError: It cannot be written.
+        """
+        try:
+            content = encode_signed(tensors)
+        except ValueError as error:
+            raise RunFolderError(f"cannot be written: {error}", where=name) from error
+        self._write(name, content)
 
     def read_tensors(self, name: str) -> dict[str, Tensor]:
-        """The tensors of a safetensors file.
+        """The tensors of a safetensors file, compared with their digest.
 
         Raises:
             RunFolderError: It is missing or damaged.
         """
         try:
-            return safetensors.torch.load(self._read(name))
-        except SafetensorError as error:
-            raise RunFolderError(f"is damaged: {error}", where=str(self.path / name)) from error
+            return decode_signed(self._read(name))
+        except ValueError as error:
+            raise self._is_damaged(name, error) from error
 
     def open_metrics(self) -> Journal:
-        """The metrics, open for appending."""
-        return Journal(self.path / "metrics.jsonl", self.disk)
+        """The metrics, open for appending; damage in them is noted."""
+        metrics = Journal(self.path / METRICS, self.disk)
+        for message in metrics.messages:
+            self.note("damaged_metrics", message)
+        return metrics
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Every whole row of the metrics."""
-        return [row.fields for row in read_rows(self.path / "metrics.jsonl")[0]]
+        return self._read_rows(METRICS)
+
+    def write_findings(self, findings: Iterable[Mapping[str, Any]]) -> None:
+        """Writes all findings, each as `Finding.to_dict` gives it.
+
+        Raises:
+            RunFolderError: It cannot be written.
+        """
+        self._write(FINDINGS, encode_rows(findings))
 
     def read_findings(self) -> list[dict[str, Any]]:
         """Every finding, as `Finding.to_dict` gave it."""
-        return [row.fields for row in read_rows(self.path / "findings.jsonl")[0]]
+        return self._read_rows(FINDINGS)
 
     def read_events(self) -> list[dict[str, Any]]:
         """Everything noted, in order."""
-        return [row.fields for row in read_rows(self.path / "events.jsonl")[0]]
+        return self._read_rows(EVENTS)
 
     def note(self, event: str, message: str, **fields: Any) -> None:
-        """Adds an event: something degraded, or a time. The clock is only for people."""
+        """Adds an event: something degraded, or a time. The clock is only for people.
+
+        Raises:
+            RunFolderError: It cannot be written.
+        """
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        with Journal(self.path / "events.jsonl", self.disk) as events:
+        with Journal(self.path / EVENTS, self.disk) as events:
             events.append({"time": now, "event": event, "message": message, **fields})
 
+    def _read_rows(self, name: str) -> list[dict[str, Any]]:
+        return [row.fields for row in read_rows(self.path / name)[0]]
+
     def _write(self, name: str, content: bytes) -> None:
+        temporary = self.path / temporary_name("replacing")
         try:
-            replace_file(self.path / name, content, self.disk)
+            self.disk.replace_file(self.path / name, content, temporary)
         except OSError as error:
-            raise RunFolderError(
-                f"cannot be written: {error.strerror}",
-                where=str(self.path / name),
-                remedy="Free space or restore access, then resume the run",
-            ) from error
+            raise self._cannot_write(self.path / name, error, len(content)) from error
 
     def _read(self, name: str) -> bytes:
+        path = self.path / name
         try:
-            return (self.path / name).read_bytes()
+            with path.open("rb") as file:
+                content = file.read(LARGEST_JSON + 1)
         except OSError as error:
+            raise RunFolderError(f"cannot be read: {error.strerror}", where=shown(path)) from error
+        if len(content) > LARGEST_JSON:
+            raise RunFolderError(f"is larger than {LARGEST_JSON} bytes", where=shown(path))
+        return content
+
+    def _refuse_newer(self) -> None:
+        about = self.read_json(RUN)
+        if not isinstance(about, dict):
+            raise self._is_damaged(RUN, ValueError("it is not an object"))
+        number = about.get("format", FORMAT)
+        if number != FORMAT:
+            environment = about.get("environment")
+            writer = environment.get("trainwell", "?") if isinstance(environment, dict) else "?"
             raise RunFolderError(
-                f"cannot be read: {error.strerror}", where=str(self.path / name)
-            ) from error
+                f"the run was written by trainwell {writer} in format {number}; this is trainwell "
+                f"{__version__}, which reads format {FORMAT}",
+                where=shown(self.path),
+                remedy="Update trainwell",
+            )
 
+    def _is_damaged(self, name: str, error: ValueError) -> RunFolderError:
+        return RunFolderError(
+            f"is damaged: {error}",
+            where=shown(self.path / name),
+            remedy="Restore the file from a copy, or start a new run",
+        )
 
-def unique_name(name: str) -> str:
-    """A folder name for people, with a random suffix that keeps it unique.
-
-    Args:
-        name: Anything; what a file system could mistake is replaced.
-    """
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{slug(name)}-{now}-{os.urandom(5).hex()}"
-
-
-def slug(name: str) -> str:
-    """Lower-case letters, digits, dots and dashes; never empty, hidden or a device's name."""
-    text = re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")[:LONGEST_NAME].strip("-.")
-    if not text or RESERVED.match(text):
-        return f"run-{text}".rstrip("-")
-    return text
+    def _cannot_write(
+        self, path: Path, error: OSError, needed: int | None = None
+    ) -> RunFolderError:
+        found, remedy = describe_failure(error, self.path, needed)
+        return RunFolderError(f"cannot be written: {found}", where=shown(path), remedy=remedy)

@@ -6,46 +6,63 @@ success the next time (PostgreSQL's fsync errors, 2018).
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
-import shutil
+import stat
 from pathlib import Path
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+# Some network file systems cannot sync a folder; their entries are durable by other means.
+FOLDER_SYNC_MISSING = frozenset({errno.EINVAL, errno.ENOTSUP})
+# macOS answers fsync before the drive has written; this call waits for the drive.
+FULL_SYNC: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 
 
 class Disk:
-    """The operations a save is made of; tests stand a disk that fails in its place."""
+    """The operations a save is made of; tests stand a disk that fails or records in its place."""
 
     def make_folder(self, path: Path) -> None:
         """Makes a folder that does not exist yet, readable by its owner only."""
         os.mkdir(path, 0o700)
 
-    def write_file(self, path: Path, content: bytes) -> None:
-        """Writes a file that does not exist yet; on return it is on disk."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            self.write_all(descriptor, content)
-            self.sync(descriptor)
-        finally:
-            os.close(descriptor)
+    def open_new(self, path: Path) -> int:
+        """Makes a file that does not exist yet, readable by its owner only; its descriptor."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
-    def write_all(self, descriptor: int, content: bytes) -> None:
-        """Writes all bytes, however many calls that takes."""
-        rest = memoryview(content)
-        while rest:
-            rest = rest[self.write(descriptor, rest) :]
+    def open_log(self, path: Path) -> int:
+        """Opens a file, made if need be, so that every write goes to its end; its descriptor."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def write(self, descriptor: int, content: memoryview) -> int:
         """Writes some bytes and says how many."""
         return os.write(descriptor, content)
 
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cuts a file to a size in bytes."""
+        os.ftruncate(descriptor, size)
+
     def sync(self, descriptor: int) -> None:
         """Waits until a file's content is on disk."""
-        os.fsync(descriptor)
+        if FULL_SYNC is not None:
+            fcntl.fcntl(descriptor, FULL_SYNC)
+        else:
+            os.fsync(descriptor)
+
+    def close(self, descriptor: int) -> None:
+        """Closes a file."""
+        os.close(descriptor)
 
     def sync_folder(self, path: Path) -> None:
         """Waits until a folder's entries are on disk."""
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self.sync(descriptor)
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in FOLDER_SYNC_MISSING:
+                raise
         finally:
             os.close(descriptor)
 
@@ -53,31 +70,117 @@ class Disk:
         """Gives a file or folder another name on the same file system."""
         os.rename(old, new)
 
-    def remove_tree(self, path: Path) -> None:
-        """Removes a folder and everything in it."""
-        shutil.rmtree(path)
-
     def remove_file(self, path: Path) -> None:
-        """Removes a file, if it is there."""
-        path.unlink(missing_ok=True)
+        """Removes a file."""
+        os.unlink(path)
+
+    def remove_folder(self, path: Path) -> None:
+        """Removes an empty folder."""
+        os.rmdir(path)
+
+    def write_all(self, descriptor: int, content: bytes) -> None:
+        """Writes all bytes, however many calls that takes."""
+        rest = memoryview(content)
+        while rest:
+            written = self.write(descriptor, rest)
+            if written == 0:
+                raise OSError(errno.EIO, "the disk took no bytes")
+            rest = rest[written:]
+
+    def write_file(self, path: Path, content: bytes) -> None:
+        """Writes a file that does not exist yet; on return it is on disk."""
+        descriptor = self.open_new(path)
+        try:
+            self.write_all(descriptor, content)
+            self.sync(descriptor)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.close(descriptor)
+            raise
+        self.close(descriptor)
+
+    def replace_file(self, path: Path, content: bytes, temporary: Path) -> None:
+        """Writes a file so that a reader sees the old content or the new, never a part.
+
+        Args:
+            path: May exist.
+            content: The whole file.
+            temporary: A name in the same folder that does not exist.
+        """
+        try:
+            self.write_file(temporary, content)
+            self.rename(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                self.remove_file(temporary)
+            raise
+        self.sync_folder(path.parent)
+
+    def remove_tree(self, path: Path) -> None:
+        """Removes a folder and everything in it; links are removed, not followed."""
+        with os.scandir(path) as found:
+            entries = list(found)
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                self.remove_tree(Path(entry.path))
+            else:
+                self.remove_file(Path(entry.path))
+        self.remove_folder(path)
 
 
 DISK = Disk()
 
 
-def replace_file(path: Path, content: bytes, disk: Disk = DISK) -> None:
-    """Writes a small file so that a reader sees the old content or the new, never a part.
+def read_file(path: Path, most: int) -> bytes:
+    """The content of a regular file of at most `most` bytes.
+
+    Raises:
+        ValueError: It is something else (a link, a pipe, a folder), or larger.
+        OSError: It cannot be read.
+    """
+    # A pipe would be waited for, and a link could lead out of the run.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ValueError("is a link") from error
+        raise
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("is not a regular file")
+        if status.st_size > most:
+            raise ValueError(f"has {status.st_size} bytes, expected at most {most}")
+        return file.read(most + 1)[:most]
+
+
+def count_free_bytes(path: Path) -> int | None:
+    """Bytes that this user can still write to the volume of a folder; None where unknown."""
+    try:
+        volume = os.statvfs(path)
+    except OSError:
+        return None
+    # Some network file systems do not count their blocks.
+    return volume.f_bavail * volume.f_frsize if volume.f_blocks else None
+
+
+def describe_failure(error: OSError, folder: Path, needed: int | None = None) -> tuple[str, str]:
+    """What failed and what to do about it, for a message.
 
     Args:
-        path: May exist.
-        content: The whole file.
-        disk: Where to.
+        error: Of a file operation.
+        folder: On the volume in question.
+        needed: Bytes that were to be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        disk.write_file(temporary, content)
-        disk.rename(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    disk.sync_folder(path.parent)
+    found = error.strerror or str(error)
+    free = count_free_bytes(folder)
+    if needed is not None and free is not None:
+        found += f" ({needed} bytes needed, {free} bytes free)"
+    if error.errno in FULL:
+        return found, "Free space on that disk, then resume the run"
+    if error.errno in FORBIDDEN:
+        return found, "Give yourself write access, or use another folder"
+    if error.errno == errno.EIO:
+        return found, "The disk may be failing: copy the run to another one, then resume it there"
+    return found, "Mend that, then resume the run"

@@ -12,9 +12,12 @@ DEEPEST = 64
 def dump(value: Any) -> bytes:
     """Compact bytes, names in their order: the same value gives the same bytes.
 
-    NaN and infinities become null.
+    Raises:
+        ValueError: A number is not finite, or it is nested deeper than `DEEPEST`.
+        TypeError: A name is not text, or something is not a JSON type.
     """
-    text = json.dumps(finite(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    _refuse_odd(value, DEEPEST)
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -26,10 +29,15 @@ def parse(content: bytes) -> Any:
             nested deeper than `DEEPEST`.
     """
     try:
-        value = json.loads(content, object_pairs_hook=_refuse_twice, parse_constant=_refuse_number)
+        value = json.loads(
+            content.decode("utf-8", "surrogatepass"),
+            object_pairs_hook=_refuse_twice,
+            parse_constant=_refuse_constant,
+            parse_float=_parse_finite,
+        )
+        _refuse_odd(value, DEEPEST)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
-    _refuse_deep(value, DEEPEST)
     return value
 
 
@@ -51,15 +59,27 @@ def _refuse_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _refuse_number(text: str) -> None:
+def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not a JSON number")
 
 
-def _refuse_deep(value: Any, left: int) -> None:
+def _parse_finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
+
+
+def _refuse_odd(value: Any, left: int) -> None:
+    if not isinstance(value, dict | list | tuple):
+        return
     if left == 0:
         raise ValueError("nested too deep")
     if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for entry in value:
-            _refuse_deep(entry, left - 1)
+        for name in value:
+            # The writer would turn other names into text, and the reader not back.
+            if not isinstance(name, str):
+                raise TypeError(f"the name {name!r} is not text")
+        value = value.values()
+    for entry in value:
+        _refuse_odd(entry, left - 1)
