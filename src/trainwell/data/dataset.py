@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 from trainwell.data.preprocess import Preprocess
+from trainwell.errors import DataError
 
 Task = Literal["multiclass", "binary", "regression", "reconstruction"]
 Kind = Literal["image", "vector", "sequence"]
@@ -63,6 +64,7 @@ class Dataset:
         train, valid, test: The splits; `test` is None when there is none.
         classes: Class names in the order of their numbers; empty when not a classification.
         columns: Column names of a table, else empty.
+        schema: How a table's columns are encoded, as JSON types; see `data.raw.Column`.
         preprocess: Fitted on the training split only; turns inputs as held into what a model
             sees (float32).
         origin: What `load` was told, as JSON types; enough to load the same data again.
@@ -79,6 +81,7 @@ class Dataset:
     classes: tuple[str, ...]
     preprocess: Preprocess
     columns: tuple[str, ...] = ()
+    schema: tuple[Mapping[str, Any], ...] = ()
     origin: Mapping[str, Any] = field(default_factory=lambda: {"kind": "memory"})
     notes: tuple[str, ...] = ()
 
@@ -104,8 +107,6 @@ class Dataset:
         Raises:
             DataError: There is no such split.
         """
-        from trainwell.errors import DataError
-
         found = {"train": self.train, "valid": self.valid, "test": self.test}.get(name)
         if found is None:
             raise DataError(

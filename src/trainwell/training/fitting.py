@@ -98,6 +98,8 @@ def describe_run(folder: RunFolder, setting: Setting, model: Mapping[str, Any]) 
                 "kind": data.kind,
                 "classes": list(data.classes),
                 "columns": list(data.columns),
+                "schema": [dict(column) for column in data.schema],
+                "held_shape": held_shape(data),
                 "input_shape": list(data.input_shape),
                 "sizes": sizes,
                 "notes": list(data.notes),
@@ -119,6 +121,12 @@ def describe_run(folder: RunFolder, setting: Setting, model: Mapping[str, Any]) 
     # Weights, gradients' moments and a copy for the average or the best, for each one kept.
     size = sum(t.numel() * t.element_size() for t in setting.model.state_dict().values())
     folder.refuse_if_too_small(4 * size * (setting.recipe.keep + 1))
+
+
+def held_shape(data: Dataset) -> list[int] | None:
+    """Shape of one example as held; None for streamed data."""
+    inputs = data.train.inputs
+    return list(inputs.shape[1:]) if isinstance(inputs, torch.Tensor) else None
 
 
 def run_training(

@@ -1,0 +1,152 @@
+"""From what a reader gives to a `Dataset`: split, checked, preprocessed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainwell.data.dataset import Dataset, Split
+from trainwell.data.preprocess import fit_preprocess
+from trainwell.data.raw import RawData
+from trainwell.data.splits import cut
+from trainwell.errors import DataError
+
+ROWS_NAMED = 5
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How data is split where it does not come split.
+
+    Attributes:
+        valid_fraction: Share of the training rows.
+        test_fraction: Share of all rows.
+        seed: The same seed splits alike.
+    """
+
+    valid_fraction: float = 0.1
+    test_fraction: float = 0.2
+    seed: int = 0
+
+
+def assemble(
+    raw: RawData,
+    plan: SplitPlan,
+    *,
+    name: str,
+    origin: Mapping[str, Any],
+    preprocess: Sequence[str] | None = None,
+) -> Dataset:
+    """A data set ready to be trained on.
+
+    Raises:
+        DataError: Too few rows, a split that would be empty, or a single class.
+    """
+    _refuse_too_few(raw, name)
+    train, valid, test = split_raw(raw, plan)
+    notes = [*raw.notes, *describe_duplicates(train, test), *describe_missing_classes(raw, train)]
+    assert isinstance(train.inputs, Tensor)
+    counts = {i: len(c.categories) for i, c in enumerate(raw.columns) if c.kind == "category"}
+    fitted = fit_preprocess(
+        train.inputs,
+        train.targets,
+        kind=raw.kind,
+        task=raw.task,
+        steps=preprocess,
+        category_counts=counts,
+    )
+    return Dataset(
+        name=name,
+        task=raw.task,
+        kind=raw.kind,
+        train=train,
+        valid=valid,
+        test=test,
+        classes=raw.classes,
+        preprocess=fitted,
+        columns=tuple(column.name for column in raw.columns),
+        schema=tuple(column.to_dict() for column in raw.columns),
+        origin=origin,
+        notes=tuple(notes),
+    )
+
+
+def split_raw(raw: RawData, plan: SplitPlan) -> tuple[Split, Split, Split]:
+    """Training, validation and test split; those that are given are kept as they are."""
+    ids = torch.arange(len(raw.targets))
+    if raw.test is not None:
+        test = _whole(raw.test, "test")
+    else:
+        ids, positions = cut(raw.targets, plan.test_fraction, seed=plan.seed, purpose="test")
+        test = take(raw, positions)
+    if raw.valid is not None:
+        return take(raw, ids), _whole(raw.valid, "valid"), test
+    kept, positions = cut(raw.targets[ids], plan.valid_fraction, seed=plan.seed, purpose="valid")
+    return take(raw, ids[kept]), take(raw, ids[positions]), test
+
+
+def take(raw: RawData, ids: Tensor) -> Split:
+    """The examples of those rows."""
+    return Split(raw.inputs[ids], raw.targets[ids], ids)
+
+
+def describe_duplicates(train: Split, test: Split) -> list[str]:
+    """A note where test examples stand in the training split bit for bit."""
+    assert isinstance(train.inputs, Tensor) and isinstance(test.inputs, Tensor)
+    seen = set(_row_bytes(train.inputs))
+    rows = [int(test.ids[i]) for i, row in enumerate(_row_bytes(test.inputs)) if row in seen]
+    if not rows:
+        return []
+    named = ", ".join(map(str, rows[:ROWS_NAMED]))
+    return [f"{len(rows)} test examples also stand in the training split (rows {named}, ...)"]
+
+
+def describe_missing_classes(raw: RawData, train: Split) -> list[str]:
+    """A note where the training split lacks a class.
+
+    Raises:
+        DataError: It has a single one.
+    """
+    if not raw.classes:
+        return []
+    counts = torch.bincount(train.targets, minlength=len(raw.classes))
+    missing = [raw.classes[i] for i in torch.nonzero(counts == 0).flatten().tolist()]
+    if int((counts > 0).sum()) < 2:
+        raise DataError("the training split has examples of a single class", where="splits")
+    if not missing:
+        return []
+    named = ", ".join(missing[:ROWS_NAMED])
+    return [f"{len(missing)} classes have no example in the training split: {named}"]
+
+
+def _whole(raw: RawData, source: str) -> Split:
+    return Split(raw.inputs, raw.targets, torch.arange(len(raw.targets)), source)
+
+
+def _refuse_too_few(raw: RawData, name: str) -> None:
+    count = len(raw.targets)
+    if raw.test is not None and len(raw.test.targets) == 0:
+        raise DataError("the test split is empty", where=name, remedy="Give it some examples")
+    if raw.valid is not None and len(raw.valid.targets) == 0:
+        raise DataError("the validation split is empty", where=name, remedy="Give it some examples")
+    if raw.classes and count < len(raw.classes):
+        raise DataError(
+            f"there are {count} examples but {len(raw.classes)} classes",
+            where=name,
+            remedy="Give more examples, or task='regression' if the target is a quantity",
+        )
+    if count < 5:
+        raise DataError(
+            f"{count} examples are too few for a training, a validation and a test split",
+            where=name,
+            remedy="Give at least 5, better hundreds",
+        )
+
+
+def _row_bytes(inputs: Tensor) -> list[bytes]:
+    rows = inputs.reshape(len(inputs), -1).contiguous().view(torch.uint8).numpy()
+    return [row.tobytes() for row in rows]

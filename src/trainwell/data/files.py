@@ -1,0 +1,106 @@
+"""Finds the reader for a file or folder by what is in it."""
+
+from __future__ import annotations
+
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+from trainwell.data.dataset import Task
+from trainwell.data.formats.archives import extract, is_archive
+from trainwell.data.formats.arrays import read_npz
+from trainwell.data.formats.cifar import has_cifar, read_cifar_folder
+from trainwell.data.formats.idx import has_idx, read_idx_folder
+from trainwell.data.formats.images import has_images, read_image_folder
+from trainwell.data.formats.parquet import has_parquet, read_parquet, read_parquet_folder
+from trainwell.data.formats.svhn import has_svhn, read_svhn_folder
+from trainwell.data.formats.tables import read_csv
+from trainwell.data.raw import RawData
+from trainwell.errors import DataError
+
+TABLES = (".csv", ".tsv", ".txt")
+
+
+def read_path(path: Path, target: str | None = None, task: Task | None = None) -> RawData:
+    """Examples of a file or folder.
+
+    Args:
+        path: Exists.
+        target: The column to predict, of a table.
+        task: What is predicted; None finds out.
+
+    Raises:
+        DataError: Unreadable, damaged, or nothing that is known.
+    """
+    try:
+        if path.is_dir():
+            return _read_folder(path, target, task)
+        return _read_file(path, target, task)
+    except PermissionError as error:
+        raise DataError(
+            "may not be read", where=str(error.filename or path), remedy="Give yourself access"
+        ) from error
+
+
+def _read_file(path: Path, target: str | None, task: Task | None) -> RawData:
+    if not path.is_file():
+        raise DataError("this is neither a file nor a folder", where=str(path))
+    suffix = path.suffix.lower()
+    if path.stat().st_size == 0:
+        raise DataError("the file is empty", where=str(path), remedy="Get it again")
+    if suffix == ".npz" or suffix == ".npy":
+        return read_npz(path, task)
+    if suffix == ".parquet":
+        return read_parquet(path, target, task)
+    if suffix in TABLES:
+        return read_csv(path, target, task)
+    if is_archive(path):
+        return _read_archive(path, target, task)
+    if "-images" in path.name or "-labels" in path.name:
+        return read_idx_folder(path.parent)
+    raise DataError(
+        f"files ending in {suffix or 'nothing'} are not known",
+        where=str(path),
+        remedy="Known: .csv .tsv .parquet .npz .zip .tar .tar.gz, and folders of IDX, CIFAR, "
+        "Parquet or image files",
+    )
+
+
+def _read_folder(path: Path, target: str | None, task: Task | None) -> RawData:
+    if not any(path.iterdir()):
+        raise DataError("the folder is empty", where=str(path))
+    if has_idx(path):
+        return read_idx_folder(path)
+    if has_cifar(path):
+        return read_cifar_folder(path)
+    if has_parquet(path):
+        return read_parquet_folder(path, target, task)
+    if has_svhn(path):
+        return read_svhn_folder(path)
+    if has_images(path):
+        return read_image_folder(path)
+    inner = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+    if len(inner) == 1 and inner[0].is_dir() and not inner[0].is_symlink():
+        return _read_folder(inner[0], target, task)
+    raise DataError(
+        "nothing that is known is in this folder",
+        where=str(path),
+        remedy="Known: IDX files (train-images…), CIFAR batches, Parquet files, or one folder of "
+        "images for each class",
+    )
+
+
+def _read_archive(path: Path, target: str | None, task: Task | None) -> RawData:
+    with tempfile.TemporaryDirectory(prefix="trainwell-") as folder:
+        try:
+            skipped = extract(path, Path(folder) / "content")
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            raise DataError(
+                f"the archive cannot be read: {error}", where=str(path), remedy="Get it again"
+            ) from error
+        raw = _read_folder(Path(folder) / "content", target, task)
+    if not skipped:
+        return raw
+    note = f"{len(skipped)} entries of {path.name} are no regular files and were skipped"
+    return RawData(**{**vars(raw), "notes": (*raw.notes, note)})

@@ -1,0 +1,169 @@
+"""Arrays: `.npz` files, and `(X, y)` from Python."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from trainwell.data.dataset import Kind, Task
+from trainwell.data.raw import RawData
+from trainwell.data.targets import encode_known_classes, encode_targets
+from trainwell.errors import DataError
+
+MOST_CHANNELS = 4
+INPUT_NAMES = ("X", "x", "inputs", "images", "data")
+TARGET_NAMES = ("y", "targets", "labels", "label")
+
+
+def from_arrays(inputs: Any, targets: Any, task: Task | None = None, *, where: str) -> RawData:
+    """Examples from arrays or tensors.
+
+    Args:
+        inputs: `(N, F)` vectors, `(N, H, W)`, `(N, C, H, W)` or `(N, H, W, C)` images of bytes,
+            `(N, C, H, W)` images of floats, or `(N, T, F)` sequences of floats.
+        targets: `(N,)` or `(N, K)`; None for a reconstruction.
+        task: What is predicted; None finds out.
+        where: The source, for messages.
+
+    Raises:
+        DataError: Ragged, empty, not numbers, not finite (with row and column), or inputs and
+            targets differ in number.
+    """
+    values = as_inputs(inputs, where=where)
+    if len(values) == 0:
+        raise DataError("there are no examples", where=where, remedy="Give at least a few")
+    kind = find_kind(values)
+    if kind == "image":
+        values = to_channels_first(values)
+    if task == "reconstruction":
+        empty = torch.zeros(len(values), 0)
+        return RawData(kind, values, empty, (), "reconstruction")
+    if targets is None:
+        raise DataError(
+            "there are no targets", where=where, remedy="Give (X, y), or task='reconstruction'"
+        )
+    if len(values) != len(targets):
+        raise DataError(f"{len(values)} inputs but {len(targets)} targets", where=where)
+    encoded = encode_targets(targets, task, where=where)
+    return RawData(kind, values, encoded.values, encoded.classes, encoded.task)
+
+
+def as_inputs(inputs: Any, *, where: str) -> Tensor:
+    """Inputs as a tensor of uint8, float32 or float64.
+
+    Raises:
+        DataError: Ragged, not numbers, or not finite (with row and column).
+    """
+    try:
+        values = inputs.detach().cpu() if isinstance(inputs, Tensor) else _to_tensor(inputs)
+    except (ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"the inputs are not one array of numbers: {reason}",
+            where=where,
+            remedy="Give examples of equal shape, or a DataFrame for columns of different kinds",
+        ) from error
+    if values.ndim == 1:
+        values = values.unsqueeze(1)
+    if values.ndim == 0 or values.ndim > 4:
+        raise DataError(f"inputs of shape {tuple(values.shape)} are not examples", where=where)
+    if values.dtype not in (torch.uint8, torch.float32, torch.float64):
+        values = values.to(torch.float64 if values.dtype == torch.int64 else torch.float32)
+    refuse_non_finite(values, where)
+    return values
+
+
+def refuse_non_finite(values: Tensor, where: str) -> None:
+    """Stops at NaN or infinity, naming row, column and how many there are.
+
+    Raises:
+        DataError: There are some.
+    """
+    if not values.is_floating_point() or bool(torch.isfinite(values).all()):
+        return
+    bad = ~torch.isfinite(values)
+    row, *column = (int(i) for i in torch.nonzero(bad)[0])
+    raise DataError(
+        f"{int(bad.sum())} inputs are not finite, the first in row {row}, column "
+        f"{', '.join(map(str, column))}",
+        where=where,
+        remedy="Fill them in or remove these rows; a table with empty cells is filled in for you",
+    )
+
+
+def find_kind(values: Tensor) -> Kind:
+    """Images have four dimensions, or three of bytes; sequences have three of floats."""
+    if values.ndim == 4 or (values.ndim == 3 and values.dtype == torch.uint8):
+        return "image"
+    return "sequence" if values.ndim == 3 else "vector"
+
+
+def to_channels_first(images: Tensor) -> Tensor:
+    """`(N, H, W)` and `(N, H, W, C)` images as `(N, C, H, W)`."""
+    if images.ndim == 3:
+        return images.unsqueeze(1)
+    if images.shape[1] > MOST_CHANNELS >= images.shape[3]:
+        return images.permute(0, 3, 1, 2).contiguous()
+    return images
+
+
+def read_npz(path: Path, task: Task | None = None) -> RawData:
+    """Examples of an `.npz` file with `X` and `y`, or `x_train`, `y_train`, `x_test`, `y_test`.
+
+    Raises:
+        DataError: Unreadable, Python objects in it, or no such arrays.
+    """
+    arrays = _load(path)
+    where = str(path)
+    if "x_train" in arrays and "y_train" in arrays:
+        train = from_arrays(arrays["x_train"], arrays["y_train"], task, where=where)
+        if "x_test" not in arrays or "y_test" not in arrays:
+            return train
+        test = as_inputs(arrays["x_test"], where=where)
+        inputs = to_channels_first(test) if train.kind == "image" else test
+        targets = torch.as_tensor(arrays["y_test"], dtype=torch.float32)
+        if train.classes:
+            targets = encode_known_classes(arrays["y_test"], train.classes, where=where)
+        given = RawData(train.kind, inputs, targets, train.classes, train.task)
+        return RawData(
+            train.kind, train.inputs, train.targets, train.classes, train.task, test=given
+        )
+    names = [next((n for n in known if n in arrays), None) for known in (INPUT_NAMES, TARGET_NAMES)]
+    if names[0] is None:
+        raise DataError(
+            f"there is no array X, only {', '.join(arrays) or 'nothing'}",
+            where=where,
+            remedy="Save it with numpy.savez(path, X=..., y=...)",
+        )
+    targets = arrays[names[1]] if names[1] else None
+    return from_arrays(arrays[names[0]], targets, task, where=where)
+
+
+def _load(path: Path) -> dict[str, numpy.ndarray]:
+    try:
+        with numpy.load(path, allow_pickle=False) as file:
+            if isinstance(file, numpy.ndarray):
+                return {"X": file}
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise DataError(
+            f"cannot be read as NumPy arrays: {error}",
+            where=str(path),
+            remedy="Save it again with numpy.savez, without Python objects",
+        ) from error
+
+
+def _to_tensor(inputs: Any) -> Tensor:
+    array = numpy.asarray(inputs)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"they are {array.dtype}")
+    if array.dtype.kind == "u" and array.dtype.itemsize > 1:
+        array = array.astype(numpy.int64)
+    if array.dtype == numpy.float16:
+        array = array.astype(numpy.float32)
+    return torch.from_numpy(numpy.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))))

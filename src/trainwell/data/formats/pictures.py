@@ -1,0 +1,113 @@
+"""Decodes pictures of an untrusted file into bytes of red, green and blue, or of grey."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from trainwell.errors import DataError
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+MOST_PIXELS = 50_000_000
+NAMED = 10
+GREY_MODES = ("1", "L")
+DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A source of one picture.
+
+    Attributes:
+        name: For messages.
+        read: Gives the bytes of the file.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+def decode_pictures(pictures: Sequence[Picture], where: str) -> tuple[Tensor, list[str]]:
+    """All pictures as `(N, C, H, W)` uint8, and notes on what was done to them.
+
+    Every picture is decoded now, so that none can fail in mid-training. Grey if all are grey, else
+    red, green, blue. Pictures of another size than the commonest are resized to it.
+
+    Raises:
+        DataError: Some are damaged, too large, of 16 bits or of a format that is not allowed;
+            names them all, up to `NAMED`.
+    """
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        decoded = list(pool.map(_decode_or_explain, pictures))
+    failed = [found for found in decoded if isinstance(found, str)]
+    if failed:
+        more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+        raise DataError(
+            f"{len(failed)} of {len(pictures)} pictures cannot be used: "
+            + "; ".join(failed[:NAMED])
+            + more,
+            where=where,
+            remedy="Replace or remove them",
+        )
+    arrays = [found for found in decoded if not isinstance(found, str)]
+    return _stack(arrays)
+
+
+def _decode_or_explain(picture: Picture) -> numpy.ndarray | str:
+    try:
+        return decode_picture(picture.read())
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError) as error:
+        return f"{picture.name} ({error})"
+
+
+def decode_picture(content: bytes) -> numpy.ndarray:
+    """One picture as `(H, W)` grey or `(H, W, 3)` bytes, turned as its EXIF says.
+
+    Of an animation, the first frame.
+
+    Raises:
+        ValueError, OSError: Damaged, too large, of 16 bits, or of a format that is not allowed.
+    """
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise ValueError(f"{image.width} × {image.height} is more than {MOST_PIXELS} pixels")
+        if image.mode in DEEP_MODES:
+            raise ValueError(f"16 bits or more a channel ({image.mode}): convert it to 8 bits")
+        image.load()
+        turned = ImageOps.exif_transpose(image)
+        mode = "L" if turned.mode in GREY_MODES else "RGB"
+        return numpy.asarray(turned.convert(mode))
+
+
+def _stack(arrays: list[numpy.ndarray]) -> tuple[Tensor, list[str]]:
+    notes = []
+    colour = any(a.ndim == 3 for a in arrays)
+    if colour and any(a.ndim == 2 for a in arrays):
+        notes.append("grey pictures were given equal red, green and blue")
+    sizes = Counter(a.shape[:2] for a in arrays)
+    # Equal counts: the smaller size, whatever the order of the files.
+    size = min(sizes, key=lambda s: (-sizes[s], s))
+    others = len(arrays) - sizes[size]
+    if others:
+        notes.append(f"{others} pictures were resized to the commonest size, {size[0]} × {size[1]}")
+    shape = (len(arrays), *size, 3) if colour else (len(arrays), *size)
+    together = numpy.empty(shape, dtype=numpy.uint8)
+    for index, array in enumerate(arrays):
+        fitted = array if array.shape[:2] == size else _resize(array, size)
+        together[index] = fitted[:, :, None] if colour and fitted.ndim == 2 else fitted
+    images = torch.from_numpy(together)
+    images = images.permute(0, 3, 1, 2).contiguous() if colour else images.unsqueeze(1)
+    return images, notes
+
+
+def _resize(array: numpy.ndarray, size: tuple[int, int]) -> numpy.ndarray:
+    return numpy.asarray(Image.fromarray(array).resize((size[1], size[0]), Image.Resampling.BOX))

@@ -1,0 +1,136 @@
+"""Loads data by name, from a path, or from Python objects."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import Dataset as TorchDataset
+
+from trainwell.data.assemble import SplitPlan, assemble
+from trainwell.data.dataset import Dataset, Task
+from trainwell.data.download import DOWNLOADS, fetch
+from trainwell.data.embedded import EMBEDDED
+from trainwell.data.files import read_path
+from trainwell.data.formats.arrays import from_arrays
+from trainwell.data.formats.tables import from_frame
+from trainwell.data.provenance import describe_files, refuse_changed_files
+from trainwell.data.streams import from_torch_dataset
+from trainwell.errors import DataError
+
+
+def load(
+    source: Any,
+    *,
+    target: str | None = None,
+    task: Task | None = None,
+    valid_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    preprocess: Sequence[str] | None = None,
+    name: str | None = None,
+) -> Dataset:
+    """Data ready to be trained on.
+
+    Args:
+        source: A name (`"digits"`, `"mnist"`), a path (IDX, CIFAR, image folder or archive,
+            Parquet, CSV, NPZ), `(X, y)` arrays or tensors, a pandas or polars DataFrame, a torch
+            `Dataset`, or a `Dataset`, which is given back as it is.
+        target: The column to predict, of a table.
+        task: What is predicted; None finds out from the targets.
+        valid_fraction: Share of the training rows that are set aside, where no validation split is
+            given.
+        test_fraction: Share of all rows that are set aside, where no test split is given.
+        seed: Of the splits.
+        preprocess: Steps of `data.preprocess.STEPS`; None chooses by the kind of data.
+        name: Of the data set, for people.
+
+    Raises:
+        DataError: What was found, where, and what to do.
+    """
+    if isinstance(source, Dataset):
+        return source
+    plan = SplitPlan(valid_fraction, test_fraction, seed)
+    options = {
+        "target": target,
+        "task": task,
+        "valid_fraction": valid_fraction,
+        "test_fraction": test_fraction,
+        "seed": seed,
+        "preprocess": list(preprocess) if preprocess is not None else None,
+        "name": name,
+    }
+    if isinstance(source, str | os.PathLike):
+        return _load_named(source, plan, options)
+    memory = {"kind": "memory"}
+    if isinstance(source, TorchDataset):
+        return from_torch_dataset(source, plan, task=task, name=name or "dataset")
+    if _is_frame(source):
+        raw = from_frame(source, target, task, where="DataFrame")
+        return assemble(
+            raw, plan, name=name or "table", origin=memory, preprocess=preprocess
+        )
+    if isinstance(source, tuple) and len(source) == 2:
+        raw = from_arrays(*source, task, where="(X, y)")
+        return assemble(raw, plan, name=name or "arrays", origin=memory, preprocess=preprocess)
+    raise DataError(
+        f"data cannot be loaded from a {type(source).__name__}",
+        remedy="Give a name, a path, (X, y), a DataFrame or a torch Dataset",
+    )
+
+
+def reload(origin: Mapping[str, Any]) -> Dataset:
+    """The data set that `load` once gave, from its `origin`.
+
+    Raises:
+        DataError: It came as Python objects, or its files have changed.
+    """
+    if origin.get("kind") == "memory":
+        raise DataError(
+            "the data came as Python objects, which a run folder does not hold",
+            remedy="Give the same data again with data=...",
+        )
+    refuse_changed_files(origin.get("files", []))
+    return load(origin["source"], **origin["options"])
+
+
+def _load_named(
+    source: str | os.PathLike[str], plan: SplitPlan, options: Mapping[str, Any]
+) -> Dataset:
+    text = os.fspath(source)
+    path = Path(text)
+    origin: dict[str, Any] = {"kind": "name", "source": text, "options": dict(options)}
+    title, preprocess = options["name"], options["preprocess"]
+    if isinstance(source, str) and text in EMBEDDED:
+        raw = EMBEDDED[text]()
+        return assemble(raw, plan, name=title or text, origin=origin, preprocess=preprocess)
+    if isinstance(source, str) and text in DOWNLOADS and not path.exists():
+        path = fetch(DOWNLOADS[text])
+        raw = read_path(path, options["target"], options["task"])
+        return assemble(raw, plan, name=title or text, origin=origin, preprocess=preprocess)
+    if not path.exists():
+        raise _unknown(text)
+    raw = read_path(path, options["target"], options["task"])
+    origin |= {"kind": "path", "source": str(path.resolve()), "files": describe_files(path)}
+    name = title or path.resolve().name.split(".")[0] or "data"
+    return assemble(raw, plan, name=name, origin=origin, preprocess=preprocess)
+
+
+def _unknown(text: str) -> DataError:
+    known = [*EMBEDDED, *DOWNLOADS]
+    near = difflib.get_close_matches(text, known, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    shown = text if len(text) <= 200 else text[:200] + "..."
+    return DataError(
+        f"there is no file, folder or data set {shown!r}",
+        remedy=f"{hint}Data sets by name: {', '.join(known)}",
+    )
+
+
+def _is_frame(source: Any) -> bool:
+    """Whether this is a DataFrame of pandas or polars; neither is imported for it."""
+    package = type(source).__module__.partition(".")[0]
+    return package in ("pandas", "polars") and type(source).__name__ == "DataFrame"

@@ -1,0 +1,1 @@
+"""One training: recipe, step, loop, state, checkpoint, run folder."""
