@@ -146,13 +146,16 @@ def read_file(path: Path, most: int) -> bytes:
         if error.errno == errno.ELOOP:
             raise ValueError("is a link") from error
         raise
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("is not a regular file")
         if status.st_size > most:
             raise ValueError(f"has {status.st_size} bytes, expected at most {most}")
-        return file.read(most + 1)[:most]
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(most)
+    finally:
+        os.close(descriptor)
 
 
 def count_free_bytes(path: Path) -> int | None:
