@@ -15,8 +15,15 @@ from trainwell.models.catalogue import CATALOGUE, ModelSpec, create, rebuild, sp
 from trainwell.nn.losses import Loss
 from trainwell.run import Run
 from trainwell.training.checkpoint import newest_checkpoint, quarantine
+from trainwell.training.defaults import complete_recipe
 from trainwell.training.fingerprint import fingerprint, list_changes
-from trainwell.training.fitting import describe_run, final_weights, prepare, run_training
+from trainwell.training.fitting import (
+    describe_run,
+    final_weights,
+    prepare,
+    run_training,
+    write_parts,
+)
 from trainwell.training.observer import Observer
 from trainwell.training.precision import Resolved
 from trainwell.training.recipe import Recipe
@@ -63,14 +70,16 @@ def fit(
         module = create(model, dataset, seed=given.seed) if isinstance(model, str) else model
         spec = spec_of(module)
         suited = CATALOGUE[spec.name].recipe if spec else {}
-        setting = prepare(module, dataset, given.complete(suited), loss_fn)
+        complete = complete_recipe(given, dataset, suited)
+        setting = prepare(module, dataset, complete, loss_fn)
         title = spec.name if spec else type(module).__name__
         folder = RunFolder.claim(out, name=f"{dataset.name}-{title}")
         with folder.lock():
             about = spec.to_dict() if spec else {"own": model_origin or type(module).__qualname__}
-            describe_run(folder, setting, about)
-            run_training(folder, setting, stop, None, observers)
-        return Run(folder, module, dataset)
+            write_parts(folder, setting)
+            described = describe_run(folder.path.name, setting, about)
+            run_training(folder, setting, stop, described, observers)
+        return Run(folder, module, dataset, loss_fn)
 
 
 def resume(
@@ -131,7 +140,7 @@ def resume(
                 folder.write_text("recipe.toml", recipe.to_toml())
             folder.note("resumed", f"resumed at step {checkpoint.step}")
             run_training(folder, prepared, stop, checkpoint, observers)
-        return Run(folder, module, dataset)
+        return Run(folder, module, dataset, loss_fn)
 
 
 def load_run(path: Path, *, model: nn.Module | None = None, data: Any = None) -> Run:

@@ -56,7 +56,9 @@ class WithPreprocessing(nn.Module):
         return self.model(self.preprocess(inputs))
 
 
-def export_run(run: Run, folder: str | os.PathLike[str], formats: tuple[str, ...]) -> list[Exported]:
+def export_run(
+    run: Run, folder: str | os.PathLike[str], formats: tuple[str, ...]
+) -> list[Exported]:
     """Writes a run's model in each format into a folder, which may exist.
 
     Args:

@@ -16,13 +16,14 @@ from trainwell.data.examples import read_examples
 from trainwell.data.preprocess import Preprocess
 from trainwell.errors import DataError, ModelError
 from trainwell.findings import Finding
+from trainwell.nn.losses import Loss
 from trainwell.training.evaluation import evaluating
 from trainwell.training.final_evaluation import class_probabilities
+from trainwell.training.fitting import prepare
 from trainwell.training.metrics import is_classification, predict_classes
-from trainwell.training.run_folder import RunFolder
 from trainwell.training.precision import Resolved
 from trainwell.training.recipe import Recipe
-from trainwell.training.session import Setting, loss_for
+from trainwell.training.run_folder import RunFolder
 
 BATCH = 256
 
@@ -34,11 +35,19 @@ class Run:
         folder: The run folder.
         model: With the trained weights; in evaluation mode for every prediction.
         data: What it was trained on; None when only its description is at hand.
+        loss_fn: The user's own; None: the loss of the task.
     """
 
-    def __init__(self, folder: RunFolder, model: nn.Module, data: Dataset | None) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        model: nn.Module,
+        data: Dataset | None,
+        loss_fn: Loss | None = None,
+    ) -> None:
         self.run_folder = folder
         self.model = model
+        self.loss_fn = loss_fn
         self._data = data
         self.about = folder.read_json("run.json")
         self.preprocess = Preprocess.from_state(
@@ -174,14 +183,8 @@ class Run:
         Raises:
             DataError: There is no such split, or the data is no longer at hand.
         """
-        setting = Setting(
-            recipe=self.recipe,
-            model=self.model,
-            data=self.data,
-            loss=loss_for(self.data, self.recipe)(self.outputs),
-            resolved=Resolved(**self.about["resolved"]),
-            device=next(self.model.parameters()).device,
-        )
+        resolved = Resolved(**self.about["resolved"])
+        setting = prepare(self.model, self.data, self.recipe, self.loss_fn, resolved)
         part = self.data.split(split)
         return setting.evaluator(part).measure(self.model).named(split)
 

@@ -126,6 +126,4 @@ def build_own_model(path: str, data: Dataset) -> nn.Module:
 def _required_parameters(function: Any) -> list[str]:
     parameters: Mapping[str, inspect.Parameter] = inspect.signature(function).parameters
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [
-        name for name, p in parameters.items() if p.kind in positional and p.default is p.empty
-    ]
+    return [name for name, p in parameters.items() if p.kind in positional and p.default is p.empty]

@@ -27,9 +27,7 @@ def run(options: argparse.Namespace) -> int:
     trained = load_run(options.run)
     predictions = trained.predict(options.data).tolist()
     if options.json:
-        print_json(
-            {"run": options.run, "count": len(predictions), "predictions": predictions}
-        )
+        print_json({"run": options.run, "count": len(predictions), "predictions": predictions})
     elif options.out is None:
         write_rows(sys.stdout, predictions)
     if options.out is not None:

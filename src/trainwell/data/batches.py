@@ -185,9 +185,7 @@ class Batches:
         for number, (inputs, targets) in enumerate(pairs, start=first):
             inputs = self.preprocess(inputs)
             targets = (
-                inputs.flatten(1)
-                if self.reconstructs
-                else self.preprocess.encode_targets(targets)
+                inputs.flatten(1) if self.reconstructs else self.preprocess.encode_targets(targets)
             )
             if self.augment is not None:
                 generator.manual_seed(derive_seed(self.shuffle_seed or 0, "augment", epoch, number))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -19,7 +20,7 @@ def digits() -> RawData:
     """1,797 handwritten digits, `(1, 8, 8)`, values 0 to 16 (Alpaydin & Kaynak 1998)."""
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
+    bunch: Any = load_digits()
     images = torch.from_numpy(bunch.images).to(torch.uint8).unsqueeze(1)
     targets = encode_targets(bunch.target, "multiclass", where="digits")
     return RawData("image", images, targets.values, targets.classes, targets.task)
@@ -50,7 +51,7 @@ def diabetes() -> RawData:
     """442 patients, 10 measurements, progression after a year (Efron et al. 2004)."""
     from sklearn.datasets import load_diabetes
 
-    bunch = load_diabetes(scaled=False)
+    bunch: Any = load_diabetes(scaled=False)
     columns = tuple(Column(name, "number") for name in bunch.feature_names)
     targets = torch.from_numpy(bunch.target).float()
     inputs = torch.from_numpy(bunch.data).double()
@@ -135,12 +136,10 @@ def _points(points: Tensor, numbers: Tensor) -> RawData:
     return RawData("vector", points.double(), numbers, classes, task, columns)
 
 
-def _from_bunch(bunch: object) -> RawData:
-    inputs = torch.from_numpy(bunch.data).double()  # pyright: ignore[reportAttributeAccessIssue]
-    names = bunch.feature_names  # pyright: ignore[reportAttributeAccessIssue]
-    numbers = torch.from_numpy(bunch.target).long()  # pyright: ignore[reportAttributeAccessIssue]
-    found = bunch.target_names  # pyright: ignore[reportAttributeAccessIssue]
-    classes = tuple(str(name) for name in found)
-    columns = tuple(Column(str(name), "number") for name in names)
+def _from_bunch(bunch: Any) -> RawData:
+    inputs = torch.from_numpy(bunch.data).double()
+    numbers = torch.from_numpy(bunch.target).long()
+    classes = tuple(str(name) for name in bunch.target_names)
+    columns = tuple(Column(str(name), "number") for name in bunch.feature_names)
     task = "binary" if len(classes) == 2 else "multiclass"
     return RawData("vector", inputs, numbers, classes, task, columns)

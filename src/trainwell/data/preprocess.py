@@ -92,7 +92,8 @@ class Preprocess:
     @classmethod
     def from_state(cls, tensors: Mapping[str, Tensor], fields: Mapping[str, Any]) -> Preprocess:
         """The preprocessing that `to_state` gave."""
-        return cls(**tensors, **{k: tuple(v) for k, v in fields.items()})
+        values: dict[str, Any] = {**tensors, **{k: tuple(v) for k, v in fields.items()}}
+        return cls(**values)
 
     def _spread(self, values: Tensor) -> Tensor:
         """Category codes as one column a category; a missing code has zero in all of them."""

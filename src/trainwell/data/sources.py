@@ -70,9 +70,7 @@ def load(
         return from_torch_dataset(source, plan, task=task, name=name or "dataset")
     if _is_frame(source):
         raw = from_frame(source, target, task, where="DataFrame")
-        return assemble(
-            raw, plan, name=name or "table", origin=memory, preprocess=preprocess
-        )
+        return assemble(raw, plan, name=name or "table", origin=memory, preprocess=preprocess)
     if isinstance(source, tuple) and len(source) == 2:
         raw = from_arrays(*source, task, where="(X, y)")
         return assemble(raw, plan, name=name or "arrays", origin=memory, preprocess=preprocess)

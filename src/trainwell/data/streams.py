@@ -55,9 +55,7 @@ def _tensors_of(source: TorchDataset[Any]) -> tuple[Tensor, Tensor] | None:
     return None
 
 
-def _stream(
-    source: TorchDataset[Any], plan: SplitPlan, task: Task | None, name: str
-) -> Dataset:
+def _stream(source: TorchDataset[Any], plan: SplitPlan, task: Task | None, name: str) -> Dataset:
     count = len(source)  # pyright: ignore[reportArgumentType]
     if count < 5:
         raise DataError(f"{count} examples are too few to split", where=name)

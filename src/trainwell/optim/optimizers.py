@@ -84,7 +84,19 @@ def build_optimizer(
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return kind.build([g for g in groups if g["params"]], lr=learning_rate, **options)
+    optimizer = kind.build([g for g in groups if g["params"]], lr=learning_rate, **options)
+    if kind.build is optim.SGD and options.get("momentum"):
+        _start_momentum_at_zero(optimizer)
+    return optimizer
+
+
+def _start_momentum_at_zero(optimizer: optim.Optimizer) -> None:
+    """The same first step as without; but torch leaves the buffers of a fused optimiser
+    uninitialised where its very first update is skipped, as float16 often does.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def is_fused(optimizer: optim.Optimizer) -> bool:

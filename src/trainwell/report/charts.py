@@ -89,9 +89,7 @@ def draw_chart(series: Sequence[Series], axes: Axes) -> str:
 def usable(points: Sequence[Point], log: bool) -> list[Point]:
     """The points that can be drawn."""
     lowest = 0.0 if log else -math.inf
-    return [
-        (x, y) for x, y in points if math.isfinite(x) and math.isfinite(y) and y > lowest
-    ]
+    return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y) and y > lowest]
 
 
 def thin(points: Sequence[Point]) -> list[Point]:
@@ -194,9 +192,7 @@ def _draw_dots(line: Series, points: Sequence[Point], x_scale: Scale, y_scale: S
 
 
 def _draw_legend(series: Sequence[Series]) -> str:
-    items = "".join(
-        f'<li><i class="{line.colour}"></i>{escape(line.name)}</li>' for line in series
-    )
+    items = "".join(f'<li><i class="{line.colour}"></i>{escape(line.name)}</li>' for line in series)
     return f'<ul class="legend">{items}</ul>'
 
 

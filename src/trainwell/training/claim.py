@@ -7,12 +7,22 @@ from pathlib import Path
 
 from trainwell.errors import RunFolderError
 from trainwell.training.lock import LOCK_NAME
-from trainwell.training.retention import list_checkpoints
+from trainwell.training.retention import is_temporary, list_checkpoints
 from trainwell.training.run_name import unique_name
 from trainwell.training.storage import Disk
 
 RUN = "run.json"
 CHECKPOINTS = "checkpoints"
+STARTED = (
+    LOCK_NAME,
+    CHECKPOINTS,
+    "recipe.toml",
+    "preprocess.safetensors",
+    "preprocess.json",
+    "split.safetensors",
+    "metrics.jsonl",
+    "events.jsonl",
+)
 MOST_NAMES_TRIED = 100
 
 
@@ -61,9 +71,30 @@ def make_exact(path: Path, disk: Disk) -> bool:
 
 
 def _is_unused(path: Path, names: list[str]) -> bool:
-    """Whether it holds at most what a claim leaves that came to nothing."""
-    empty = CHECKPOINTS not in names or not list((path / CHECKPOINTS).iterdir())
-    return empty and set(names) <= {LOCK_NAME, CHECKPOINTS}
+    """Whether it is empty, or holds only what a start leaves that was cut off.
+
+    `run.json` comes last, so without it nothing was trained. The lock tells such a folder from
+    one in which a person has put a recipe.
+    """
+    ours = {name for name in names if name in STARTED or is_temporary(name)}
+    return not names or (LOCK_NAME in names and ours == set(names))
+
+
+def clear_started(path: Path, disk: Disk) -> None:
+    """Removes what a start left that was cut off.
+
+    Args:
+        path: A folder without `run.json`, locked by this process.
+        disk: Where it is.
+
+    Raises:
+        OSError: It cannot be removed.
+    """
+    for name in STARTED:
+        if name == LOCK_NAME or not (path / name).exists():
+            continue
+        remove = disk.remove_tree if (path / name).is_dir() else disk.remove_file
+        remove(path / name)
 
 
 def explain_used(path: Path, names: list[str]) -> RunFolderError:

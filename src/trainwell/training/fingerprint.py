@@ -1,4 +1,4 @@
-"""Fingerprints of what a run is made of, so that a changed experiment is never resumed unnoticed."""
+"""Fingerprints of what a run is made of: a changed experiment is never resumed unnoticed."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ def digest_weights(weights: Mapping[str, Tensor]) -> str:
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -70,15 +70,15 @@ def prepare(
         loss = try_forward(model, loss_of, few)
         if resolved is None:
             resolved = resolve_precision(recipe.precision, model, loss, few.inputs, few.targets)
-    model.to(memory_format=resolved.layout)
+    resolved.arrange(model)
     return dataclasses.replace(draft, loss=loss, resolved=resolved)
 
 
-def describe_run(folder: RunFolder, setting: Setting, model: Mapping[str, Any]) -> None:
-    """Writes everything but readings into a new run folder.
+def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of `run.json`.
 
     Args:
-        folder: New, locked by this process.
+        name: Of the run.
         setting: What the training is made of.
         model: How to build the model again, as JSON types.
     """
@@ -86,30 +86,36 @@ def describe_run(folder: RunFolder, setting: Setting, model: Mapping[str, Any]) 
     sizes = {"train": len(data.train), "valid": len(data.valid)}
     if data.test is not None:
         sizes["test"] = len(data.test)
-    folder.write_json(
-        "run.json",
-        {
-            "name": folder.path.name,
-            "model": dict(model),
-            "data": {
-                "name": data.name,
-                "origin": dict(data.origin),
-                "task": data.task,
-                "kind": data.kind,
-                "classes": list(data.classes),
-                "columns": list(data.columns),
-                "schema": [dict(column) for column in data.schema],
-                "held_shape": held_shape(data),
-                "input_shape": list(data.input_shape),
-                "sizes": sizes,
-                "notes": list(data.notes),
-                "fingerprints": data.fingerprints,
-            },
-            "environment": describe_environment(setting.device),
-            "resolved": setting.resolved.to_dict(),
-            "parameters": count_parameters(setting.model),
+    return {
+        "name": name,
+        "model": dict(model),
+        "data": {
+            "name": data.name,
+            "origin": dict(data.origin),
+            "task": data.task,
+            "kind": data.kind,
+            "classes": list(data.classes),
+            "columns": list(data.columns),
+            "schema": [dict(column) for column in data.schema],
+            "held_shape": held_shape(data),
+            "input_shape": list(data.input_shape),
+            "sizes": sizes,
+            "notes": list(data.notes),
+            "fingerprints": data.fingerprints,
         },
-    )
+        "environment": describe_environment(setting.device),
+        "resolved": setting.resolved.to_dict(),
+        "parameters": count_parameters(setting.model),
+    }
+
+
+def write_parts(folder: RunFolder, setting: Setting) -> None:
+    """Writes recipe, preprocessing and split into a new run folder.
+
+    Raises:
+        RunFolderError: They, or the checkpoints to come, do not fit on the disk.
+    """
+    data = setting.data
     folder.write_text("recipe.toml", setting.recipe.to_toml())
     tensors, fields = data.preprocess.to_state()
     folder.write_tensors("preprocess.safetensors", tensors)
@@ -117,7 +123,6 @@ def describe_run(folder: RunFolder, setting: Setting, model: Mapping[str, Any]) 
     splits = {"train": data.train, "valid": data.valid, "test": data.test}
     ids = {name: part.ids for name, part in splits.items() if part is not None}
     folder.write_tensors("split.safetensors", ids)
-    folder.checkpoints.mkdir(mode=0o700, exist_ok=True)
     # Weights, gradients' moments and a copy for the average or the best, for each one kept.
     size = sum(t.numel() * t.element_size() for t in setting.model.state_dict().values())
     folder.refuse_if_too_small(4 * size * (setting.recipe.keep + 1))
@@ -133,10 +138,18 @@ def run_training(
     folder: RunFolder,
     setting: Setting,
     stop: StopRequest,
-    checkpoint: Checkpoint | None,
+    start: Checkpoint | Mapping[str, Any],
     observers: Sequence[Observer],
 ) -> None:
-    """Trains from the start or from a checkpoint to the end, and writes how it ended.
+    """Trains to the end, and writes how it ended.
+
+    Args:
+        folder: Locked by this process.
+        setting: What the training is made of.
+        stop: Raised by signals.
+        start: The checkpoint to go on from; or, for a new run, the content of its `run.json`,
+            which is written once there is a checkpoint: what has a `run.json` can be resumed.
+        observers: Told of every reading.
 
     Raises:
         Interrupted: A signal asked to stop; everything is saved.
@@ -150,11 +163,12 @@ def run_training(
             return RunRecorder(folder, metrics, state, position, prints, setting.recipe.keep)
 
         session = Session.open(setting, stop, make_recorder, observers)
-        if checkpoint is None:
-            session.loop.recorder.save()
-        else:
-            session.state.restore(checkpoint)
+        if isinstance(start, Checkpoint):
+            session.state.restore(start)
             metrics.cut(session.loop.position.metrics_rows)
+        else:
+            session.loop.recorder.save()
+            folder.write_json("run.json", start)
         _tell_started(folder, session, observers)
         reason = session.train()
         if reason == "interrupted":

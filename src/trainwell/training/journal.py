@@ -124,7 +124,7 @@ class Journal:
 
     Attributes:
         count: Rows that belong to the log, damaged ones included; the number of the next one.
-        messages: What was damaged or missing when it was opened.
+        messages: What was damaged or missing when it was opened or last cut.
 
     Raises:
         RunFolderError: It cannot be opened.
@@ -203,18 +203,17 @@ class Journal:
         Raises:
             RunFolderError: The disk is full or failed.
         """
-        rows, messages = read_rows(self.path)
+        rows, _ = read_rows(self.path)
         size = self._size()
         end = self._end_of(rows, count, size)
-        if not rows or rows[-1].number < count - 1:
-            there = rows[-1].number + 1 if rows else 0
-            if there < count:
-                messages.append(f"{self.path.name} rows {there} to {count - 1} are missing")
-        self.messages = messages
         if end < size:
             self._keep_superseded(end)
             self._truncate(end)
             self.sync()
+        rows, self.messages = read_rows(self.path)
+        there = rows[-1].number + 1 if rows else 0
+        if there < count:
+            self.messages.append(f"{self.path.name} rows {there} to {count - 1} are missing")
         self.count = count
 
     def cut_to_step(self, step: int) -> None:

@@ -161,9 +161,7 @@ class Loop:
             self._save()
         return not (self.stop.is_raised and not is_last)
 
-    def _tell(
-        self, kind: str, reading: Mapping[str, Any], *, epoch_ended: bool = False
-    ) -> None:
+    def _tell(self, kind: str, reading: Mapping[str, Any], *, epoch_ended: bool = False) -> None:
         position = self.position
         row = {"kind": kind, "step": position.step, "epoch": position.epoch + 1, **reading}
         self.recorder.record(row)

@@ -17,7 +17,7 @@ class Totals:
     """
 
     def __init__(self, task: Task, device: torch.device) -> None:
-        self.task = task
+        self.task: Task = task
         self.sums = torch.zeros(2, dtype=torch.float64, device=device)
         self.newest_loss = torch.zeros((), device=device)
         self.examples = 0

@@ -31,7 +31,7 @@ def explain_non_finite(
     rows = ids[_bad_rows(batch, outputs)].tolist()
     value = loss(outputs, batch.targets)
     value.backward()
-    seen = f"the loss is {float(value):g}"
+    seen = f"the loss is {float(value.detach()):g}"
     if torch.isfinite(value):
         parameters = [n for n, p in replica.named_parameters() if _is_bad(p.grad)]
         seen = f"the gradient of {parameters[0] if parameters else 'a parameter'} is not finite"

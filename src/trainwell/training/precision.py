@@ -51,10 +51,14 @@ class Resolved:
 
     @property
     def layout(self) -> torch.memory_format:
-        """torch's memory format."""
+        """Torch's memory format."""
         if self.memory_format == "channels_last":
             return torch.channels_last
         return torch.contiguous_format
+
+    def arrange(self, model: nn.Module) -> nn.Module:
+        """Gives the weights of a model this layout, in place."""
+        return model.to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
 
     def to_dict(self) -> dict[str, str]:
         """As plain JSON types."""
@@ -118,7 +122,7 @@ def has_bfloat16(device: torch.device) -> bool:
 def _time(
     candidates: list[Resolved], model: nn.Module, loss: Loss, inputs: Tensor, targets: Tensor
 ) -> list[float]:
-    copies = [copy.deepcopy(model).to(memory_format=c.layout) for c in candidates]
+    copies = [c.arrange(copy.deepcopy(model)) for c in candidates]
     batches = [inputs.contiguous(memory_format=c.layout) for c in candidates]
     seconds: list[list[float]] = [[] for _ in candidates]
     for _ in range(TRIALS + 1):

@@ -24,11 +24,14 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What one run is told. A field left None is chosen for the model, else for the optimiser.
+    """What one run is told.
+
+    A field left None is chosen for the model and the data, else for the optimiser; the recipe in
+    the run folder says what was chosen.
 
     Attributes:
         epochs: Passes over the training split.
-        batch_size: Examples in one forward pass.
+        batch_size: Examples in one forward pass; None: 128, fewer for small data.
         optimizer: A name of `trainwell.optim.optimizers.OPTIMIZERS`.
         learning_rate: The highest rate; the schedule takes shares of it.
         momentum: Of optimisers that have one, in [0, 1).
@@ -58,7 +61,7 @@ class Recipe:
     """
 
     epochs: int | None = None
-    batch_size: int = 128
+    batch_size: int | None = None
     optimizer: str | None = None
     learning_rate: float | None = None
     momentum: float | None = None
@@ -121,6 +124,7 @@ class Recipe:
         kind = OPTIMIZERS[name]
         usual = {
             "epochs": 20,
+            "batch_size": 128,
             "optimizer": name,
             "learning_rate": kind.learning_rate,
             "weight_decay": kind.weight_decay,
@@ -146,7 +150,7 @@ class Recipe:
             fields = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise RecipeError(
-                f"this is not TOML: {error}", where=where, remedy='Write lines such as epochs = 20'
+                f"this is not TOML: {error}", where=where, remedy="Write lines such as epochs = 20"
             ) from error
         return cls.from_fields(fields)
 

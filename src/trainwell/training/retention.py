@@ -29,6 +29,11 @@ def temporary_name(purpose: Purpose) -> str:
     return f".{purpose}-{Owner.current()}-{os.urandom(6).hex()}"
 
 
+def is_temporary(name: str) -> bool:
+    """Whether it is a name that `temporary_name` gives."""
+    return TEMPORARY.fullmatch(name) is not None
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """All published checkpoints, newest first by step and counter; never by the clock.
 

@@ -17,6 +17,7 @@ from trainwell.training import strict_json
 from trainwell.training.claim import (
     CHECKPOINTS,
     RUN,
+    clear_started,
     explain_no_run,
     explain_used,
     make_exact,
@@ -139,6 +140,8 @@ class RunFolder:
             # Nobody else can be writing: what an invisible process left is of a dead one.
             for place in (self.path, self.checkpoints):
                 remove_leftovers(place, self.disk, ("dead", "unknown"))
+            if self._is_claimed:
+                clear_started(self.path, self.disk)
             if abandoned_by is not None and not self._is_claimed:
                 self.note("lock_taken_over", f"the run was left without an end by {abandoned_by}")
             yield

@@ -41,6 +41,9 @@ from trainwell.training.state import (
 from trainwell.training.step import RatePlan, TrainingStep
 
 
+EVALUATION_BATCH = 256
+
+
 @dataclass(frozen=True)
 class Setting:
     """What a training is made of.
@@ -63,8 +66,8 @@ class Setting:
 
     def batches(self, split: Split, *, train: bool) -> Batches:
         """The batches of a split, shuffled and augmented for the training."""
-        recipe = self.recipe
-        size = recipe.batch_size * recipe.accumulate if train else max(recipe.batch_size, 256)
+        recipe, micro_batch = self.recipe, micro_batch_of(self.recipe)
+        size = micro_batch * recipe.accumulate if train else max(micro_batch, EVALUATION_BATCH)
         return Batches(
             open_reader(split, self.device, recipe.seed, recipe.workers),
             count=len(split),
@@ -78,9 +81,7 @@ class Setting:
             reconstructs=self.data.task == "reconstruction",
         )
 
-    def evaluator(
-        self, split: Split, should_stop: Callable[[], bool] = lambda: False
-    ) -> Evaluator:
+    def evaluator(self, split: Split, should_stop: Callable[[], bool] = lambda: False) -> Evaluator:
         """Measures a model on a split."""
         return Evaluator(
             self.data.task,
@@ -220,11 +221,17 @@ def build_step(
         optimizer,
         rates,
         Totals(setting.data.task, setting.device),
-        micro_batch=recipe.batch_size,
+        micro_batch=micro_batch_of(recipe),
         resolved=setting.resolved,
         clip_norm=recipe.clip_norm,
         average=average,
     )
+
+
+def micro_batch_of(recipe: Recipe) -> int:
+    """Examples in one forward pass of a complete recipe."""
+    assert recipe.batch_size is not None
+    return recipe.batch_size
 
 
 def choose_device(name: str) -> torch.device:
@@ -264,7 +271,7 @@ def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
             "the model has no parameter that can be trained",
             remedy="Register layers as attributes, and leave requires_grad on",
         )
-    smallest = min(recipe.batch_size, len(data.train))
+    smallest = min(micro_batch_of(recipe), len(data.train))
     if has_batch_norm(model) and smallest == 1:
         raise DataError(
             "batch normalisation cannot be trained on batches of one example",

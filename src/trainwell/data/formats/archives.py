@@ -41,7 +41,7 @@ def is_archive(path: Path) -> bool:
     return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
 
 
-def extract(path: Path, folder: Path, limits: Limits = Limits()) -> list[str]:  # noqa: B008
+def extract(path: Path, folder: Path, limits: Limits = Limits()) -> list[str]:
     """Writes an archive's regular files into a new folder.
 
     Args:

@@ -128,7 +128,7 @@ def read_npz(path: Path, task: Task | None = None) -> RawData:
         inputs = to_channels_first(test) if train.kind == "image" else test
         targets = torch.as_tensor(arrays["y_test"], dtype=torch.float32)
         if train.classes:
-            targets = encode_known_classes(arrays["y_test"], train.classes, where=where)
+            targets = encode_known_classes(arrays["y_test"].tolist(), train.classes, where=where)
         given = RawData(train.kind, inputs, targets, train.classes, train.task)
         return RawData(
             train.kind, train.inputs, train.targets, train.classes, train.task, test=given

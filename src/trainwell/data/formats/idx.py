@@ -39,9 +39,7 @@ def read_idx_folder(folder: Path) -> RawData:
             test = _read_pair(folder, prefix)
             break
     train = _read_pair(folder, "train")
-    return RawData(
-        train.kind, train.inputs, train.targets, train.classes, train.task, test=test
-    )
+    return RawData(train.kind, train.inputs, train.targets, train.classes, train.task, test=test)
 
 
 def read_idx(path: Path) -> Tensor:

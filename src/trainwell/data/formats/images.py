@@ -13,14 +13,16 @@ from trainwell.data.raw import RawData
 from trainwell.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-SPLITS = {"train": ("train", "training"), "valid": ("valid", "val", "validation"), "test": ("test",)}
+SPLITS = {
+    "train": ("train", "training"),
+    "valid": ("valid", "val", "validation"),
+    "test": ("test",),
+}
 
 
 def has_images(folder: Path) -> bool:
     """Whether a folder holds folders of images."""
-    return any(
-        name.lower().endswith(SUFFIXES) for _, _, names in os.walk(folder) for name in names
-    )
+    return any(name.lower().endswith(SUFFIXES) for _, _, names in os.walk(folder) for name in names)
 
 
 def read_image_folder(folder: Path) -> RawData:
@@ -52,8 +54,11 @@ def _find_split(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 def _class_names(root: Path) -> tuple[str, ...]:
     classes = tuple(
-        sorted(e.name for e in os.scandir(root) if e.is_dir(follow_symlinks=False)
-               and not e.name.startswith("."))
+        sorted(
+            e.name
+            for e in os.scandir(root)
+            if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")
+        )
     )
     if len(classes) < 2:
         raise DataError(
@@ -67,9 +72,7 @@ def _class_names(root: Path) -> tuple[str, ...]:
 def _refuse_unknown_classes(path: Path, classes: tuple[str, ...]) -> None:
     unknown = [name for name in _class_names(path) if name not in classes]
     if unknown:
-        raise DataError(
-            f"the class {unknown[0]!r} is not in the training split", where=str(path)
-        )
+        raise DataError(f"the class {unknown[0]!r} is not in the training split", where=str(path))
 
 
 def _read_classes(root: Path, classes: tuple[str, ...]) -> RawData:
@@ -89,9 +92,7 @@ def _read_classes(root: Path, classes: tuple[str, ...]) -> RawData:
     if left_out:
         notes.append(f"{left_out} links, devices or files of other kinds were left out")
     task = "binary" if len(classes) == 2 else "multiclass"
-    return RawData(
-        "image", images, torch.tensor(targets), classes, task, notes=tuple(notes)
-    )
+    return RawData("image", images, torch.tensor(targets), classes, task, notes=tuple(notes))
 
 
 def _list_pictures(folder: Path) -> tuple[list[Path], int]:

@@ -1,0 +1,59 @@
+"""What suits the data where the recipe leaves a field open."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from trainwell.data.dataset import Dataset
+from trainwell.optim.optimizers import OPTIMIZERS
+from trainwell.training.metrics import is_classification
+from trainwell.training.recipe import Recipe
+
+FEWEST_UPDATES = 500
+EPOCHS = (20, 100)
+BATCHES = (16, 128)
+BATCHES_IN_SMALL_DATA = 16
+
+
+def complete_recipe(recipe: Recipe, data: Dataset, model: Mapping[str, Any]) -> Recipe:
+    """The recipe with every open field filled: for the model first, then for the data.
+
+    Args:
+        recipe: As the user gave it.
+        data: What is trained on.
+        model: Fields that suit the model.
+    """
+    count = len(data.train)
+    batch_size = recipe.batch_size or model.get("batch_size") or choose_batch_size(count)
+    steps = math.ceil(count / (batch_size * recipe.accumulate))
+    suited = {"batch_size": batch_size, "epochs": choose_epochs(steps)}
+    optimizer = recipe.optimizer or model.get("optimizer")
+    if not is_classification(data.task):
+        suited |= _suit_squared_error(optimizer)
+    return recipe.complete({**suited, **model})
+
+
+def choose_batch_size(count: int) -> int:
+    """128, or a power of two that leaves about 16 batches of fewer examples."""
+    few, many = BATCHES
+    wanted = max(1, count // BATCHES_IN_SMALL_DATA)
+    return min(many, max(few, 2 ** round(math.log2(wanted))))
+
+
+def choose_epochs(steps_per_epoch: int) -> int:
+    """20, or as many more as small data needs for 500 updates."""
+    few, many = EPOCHS
+    return min(many, max(few, math.ceil(FEWEST_UPDATES / steps_per_epoch)))
+
+
+def _suit_squared_error(optimizer: str | None) -> dict[str, Any]:
+    """The gradient of a squared error grows with the error, so the rate that suits a bounded
+    cross-entropy gradient diverges.
+    """
+    if optimizer is None:
+        return {"optimizer": "adamw", "learning_rate": 3e-3}
+    if optimizer in ("sgd", "nesterov"):
+        return {"learning_rate": OPTIMIZERS[optimizer].learning_rate / 10}
+    return {}

@@ -1,0 +1,30 @@
+"""What all tests share: where the real data is, and a folder for what is remembered."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache."""
+    monkeypatch.setenv("TRAINWELL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real MNIST and CIFAR-10: `TRAINWELL_DATA`, or `shared/data` beside us.
+
+    Skips where it is absent; on CI it may not be.
+    """
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("TRAINWELL_DATA", beside))
+    if not folder.is_dir():
+        message = f"the real data is not at {folder}; set TRAINWELL_DATA"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return folder
