@@ -1,43 +1,53 @@
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# The build tools come from constraints.txt too.
+EDITABLE := $(PIP) --no-build-isolation --editable
 
-.PHONY: demo test test-fast lint bench clean
+.PHONY: demo test test-fast lint format bench clean
 
-demo: .venv/demo
+demo: .venv/.demo
 	$(BIN)/trainwell fit digits --model mlp
 
-test: .venv/dev
+test: .venv/.dev
 	$(BIN)/python -m pytest
 
-test-fast: .venv/dev
+test-fast: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow"
 
-lint: .venv/dev
+lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: .venv/bench
-	$(BIN)/python -m benchmarks.train_speed
+format: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Such as: make bench ARGUMENTS="--question mnist --rounds 3"
+bench: .venv/.bench
+	$(BIN)/python -m benchmarks.train_speed $(ARGUMENTS)
 
 clean:
-	rm -rf .venv runs build dist
+	rm -rf .venv build dist
 
-.venv/base: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(PIP) torch
+# A stamp is made when its installation is complete, so an interrupted one is repeated.
+.venv/.base: constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "trainwell needs Python 3.11 or newer; name one with make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	@echo "Installing PyTorch and trainwell into .venv; the first time takes minutes."
+	$(PIP) torch hatchling editables
 	touch $@
 
-.venv/demo: .venv/base
-	$(PIP) -e .
+.venv/.demo: .venv/.base pyproject.toml
+	$(EDITABLE) .
 	touch $@
 
-.venv/dev: .venv/base
-	$(PIP) -e ".[dev]"
-	touch $@ .venv/demo
+.venv/.dev: .venv/.demo
+	$(EDITABLE) ".[dev]"
+	touch $@
 
-.venv/bench: .venv/dev
-	$(PIP) -e ".[dev,bench]"
+.venv/.bench: .venv/.demo
+	$(EDITABLE) ".[bench]"
 	touch $@
