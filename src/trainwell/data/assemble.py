@@ -133,7 +133,7 @@ def _refuse_too_few(raw: RawData, name: str) -> None:
         raise DataError("the test split is empty", where=name, remedy="Give it some examples")
     if raw.valid is not None and len(raw.valid.targets) == 0:
         raise DataError("the validation split is empty", where=name, remedy="Give it some examples")
-    if raw.classes and count < len(raw.classes):
+    if raw.classes and count < 2 * len(raw.classes):
         raise DataError(
             f"there are {count} examples but {len(raw.classes)} classes",
             where=name,

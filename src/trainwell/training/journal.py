@@ -237,15 +237,14 @@ class Journal:
     def _keep_superseded(self, start: int) -> None:
         content = os.pread(self.descriptor, self._size() - start, start)
         kept = self.path.with_suffix(f".superseded{self.path.suffix}")
-        descriptor = -1
         try:
             descriptor = self.disk.open_log(kept)
-            self.disk.write_all(descriptor, content)
+            try:
+                self.disk.write_all(descriptor, content)
+            finally:
+                self.disk.close(descriptor)
         except OSError as error:
             raise _as_error(kept, error, len(content)) from error
-        finally:
-            if descriptor >= 0:
-                self.disk.close(descriptor)
 
     def _drop_torn_tail(self) -> None:
         size = self._size()
