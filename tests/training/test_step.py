@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,7 @@ def test_a_schedule_starts_at_the_full_rate_and_never_rises_after_warm_up(name: 
     rates = [rate_at(s, 1000, SCHEDULES[name], 0.1) for s in range(1000)]
     assert 0 < rates[0] < 0.02
     assert max(rates) == pytest.approx(1.0)
-    assert all(a >= b for a, b in zip(rates[100:], rates[101:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
     assert min(rates) >= 0
 
 

@@ -101,7 +101,7 @@ def _fit_shape(inputs: Tensor, about: Mapping[str, Any]) -> Tensor:
     if tuple(inputs.shape[1:]) == shape:
         return inputs
     size = torch.Size(shape).numel()
-    if inputs.ndim >= 1 and (tuple(inputs.shape) == shape or inputs[0].numel() == size):
+    if len(inputs) and size in (inputs.numel(), inputs[0].numel()):
         return inputs.reshape(-1, *shape)
     raise DataError(
         f"an example has the shape {tuple(inputs.shape[1:])}, the training had {shape}",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from trainwell.errors import RunFolderError
 from trainwell.training.lock import LOCK_NAME
-from trainwell.training.retention import is_temporary, list_checkpoints
+from trainwell.training.retention import is_temporary, list_checkpoints, step_of
 from trainwell.training.run_name import unique_name
 from trainwell.training.storage import Disk
 
@@ -73,11 +73,13 @@ def make_exact(path: Path, disk: Disk) -> bool:
 def _is_unused(path: Path, names: list[str]) -> bool:
     """Whether it is empty, or holds only what a start leaves that was cut off.
 
-    `run.json` comes last, so without it nothing was trained. The lock tells such a folder from
-    one in which a person has put a recipe.
+    `run.json` comes before the first step, so without it nothing was trained. The lock tells such
+    a folder from one in which a person has put a recipe; a checkpoint of a later step, from a run
+    whose `run.json` was lost.
     """
     ours = {name for name in names if name in STARTED or is_temporary(name)}
-    return not names or (LOCK_NAME in names and ours == set(names))
+    trained = [path for path in list_checkpoints(path / CHECKPOINTS) if step_of(path) != 0]
+    return not names or (LOCK_NAME in names and ours == set(names) and not trained)
 
 
 def clear_started(path: Path, disk: Disk) -> None:

@@ -60,7 +60,7 @@ class RunFolder:
     Args:
         path: Of the folder.
         disk: Where its files are written.
-        is_claimed: It was found without a run, and `lock` makes sure that it still is.
+        is_claimed: It was found without a run, and the first `lock` makes sure that it still is.
     """
 
     def __init__(self, path: Path, disk: Disk = DISK, *, is_claimed: bool = False) -> None:
@@ -135,14 +135,15 @@ class RunFolder:
             RunFolderError: Another process writes it (named), or has begun a run in a claimed one.
         """
         with hold_lock(self.path) as abandoned_by:
-            if self._is_claimed and (self.path / RUN).exists():
+            is_new, self._is_claimed = self._is_claimed, False
+            if is_new and (self.path / RUN).exists():
                 raise explain_used(self.path, [RUN])
             # Nobody else can be writing: what an invisible process left is of a dead one.
             for place in (self.path, self.checkpoints):
                 remove_leftovers(place, self.disk, ("dead", "unknown"))
-            if self._is_claimed:
-                clear_started(self.path, self.disk)
-            if abandoned_by is not None and not self._is_claimed:
+            if is_new:
+                self._clear_started()
+            if abandoned_by is not None and not is_new:
                 self.note("lock_taken_over", f"the run was left without an end by {abandoned_by}")
             yield
 
@@ -286,6 +287,12 @@ class RunFolder:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         with Journal(self.path / EVENTS, self.disk) as events:
             events.append({"time": now, "event": event, "message": message, **fields})
+
+    def _clear_started(self) -> None:
+        try:
+            clear_started(self.path, self.disk)
+        except OSError as error:
+            raise self._cannot_write(self.path, error) from error
 
     def _read_rows(self, name: str) -> list[dict[str, Any]]:
         return [row.fields for row in read_rows(self.path / name)[0]]

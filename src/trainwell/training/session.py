@@ -40,7 +40,6 @@ from trainwell.training.state import (
 )
 from trainwell.training.step import RatePlan, TrainingStep
 
-
 EVALUATION_BATCH = 256
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy
 import torch
-from PIL import Image, ImageOps
 from torch import Tensor
 
 from trainwell.errors import DataError
@@ -63,9 +62,11 @@ def decode_pictures(pictures: Sequence[Picture], where: str) -> tuple[Tensor, li
 
 
 def _decode_or_explain(picture: Picture) -> numpy.ndarray | str:
+    from PIL.Image import DecompressionBombError
+
     try:
         return decode_picture(picture.read())
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError) as error:
+    except (OSError, ValueError, SyntaxError, DecompressionBombError, EOFError) as error:
         return f"{picture.name} ({error})"
 
 
@@ -77,6 +78,8 @@ def decode_picture(content: bytes) -> numpy.ndarray:
     Raises:
         ValueError, OSError: Damaged, too large, of 16 bits, or of a format that is not allowed.
     """
+    from PIL import Image, ImageOps
+
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
         if image.width * image.height > MOST_PIXELS:
             raise ValueError(f"{image.width} × {image.height} is more than {MOST_PIXELS} pixels")
@@ -110,4 +113,6 @@ def _stack(arrays: list[numpy.ndarray]) -> tuple[Tensor, list[str]]:
 
 
 def _resize(array: numpy.ndarray, size: tuple[int, int]) -> numpy.ndarray:
+    from PIL import Image
+
     return numpy.asarray(Image.fromarray(array).resize((size[1], size[0]), Image.Resampling.BOX))
