@@ -58,6 +58,15 @@ def ordinary_user() -> Iterator[Path]:
             os.seteuid(0)
 
 
+@contextlib.contextmanager
+def memory_folder() -> Iterator[Path]:
+    """A folder in memory where the machine has one: for tests that make very many files."""
+    memory = Path("/dev/shm")
+    place = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=place) as path:
+        yield Path(path)
+
+
 class FastDisk(Disk):
     """Does not wait for the device: for tests that never lose power."""
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from disks import FAST, assert_same, make_checkpoint
+from trainwell.errors import RunFolderError
 from trainwell.training.checkpoint import DamagedError, read_checkpoint, save_checkpoint
 from trainwell.training.run_folder import RunFolder
-from trainwell.errors import RunFolderError
 
 FLIPS = 2000
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import resource
+import signal
 import warnings
 from pathlib import Path
 
@@ -111,8 +112,6 @@ def test_a7_a_disk_that_stays_full_loses_nothing_and_says_how_much_is_needed(
 
 def test_a7_a_real_file_size_limit_is_met_as_a_full_disk_is(tmp_path: Path) -> None:
     """No stand-in: the kernel itself refuses to write on."""
-    import signal
-
     folder = tmp_path / "checkpoints"
     save_checkpoint(folder, make_checkpoint(1), disk=FAST)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -127,9 +126,7 @@ def test_a7_a_real_file_size_limit_is_met_as_a_full_disk_is(tmp_path: Path) -> N
     assert os.listdir(folder) == ["step-000001"]
 
 
-def test_a7_what_cannot_fit_is_not_begun(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a7_what_cannot_fit_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "checkpoints"
     monkeypatch.setattr("trainwell.training.checkpoint.count_free_bytes", lambda _: 10)
     disk = FailingDisk()
