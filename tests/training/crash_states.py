@@ -128,8 +128,6 @@ class DiskModel:
                 self.names[linked] = {}
             else:
                 self.bytes[linked] = b""
-                {} if what == "folder" else b""
-            )
         if kind == "unlink":
             # What is left to do in something that is gone does not matter.
             self.pending.pop(rest[1], None)
