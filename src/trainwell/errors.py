@@ -42,7 +42,18 @@ class CheckpointError(TrainwellError):
 
 
 class NonFiniteError(TrainwellError):
-    """A loss or gradient was not finite; training stopped before the update was made."""
+    """A loss or gradient was not finite; training stopped before the update was made.
+
+    Attributes:
+        step: Number of the update that was not made, from 1.
+        layer: Where the first value that is not finite came from; empty where unknown.
+        run_folder: Of the run, which holds the finding; empty before there is one.
+    """
+
+    def __init__(self, found: str, *, step: int, layer: str = "", remedy: str = "") -> None:
+        super().__init__(found, remedy=remedy)
+        self.step, self.layer = step, layer
+        self.run_folder = ""
 
 
 class Interrupted(TrainwellError):

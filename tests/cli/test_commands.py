@@ -180,6 +180,8 @@ def test_a_diverging_training_ends_with_status_1_and_says_why(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = ["fit", "line", "--out", str(tmp_path / "run"), "--set", "learning_rate=1e9"]
-    assert main([*words, "--set", "optimizer=sgd", "--set", "epochs=50"]) == 1
-    error = capfd.readouterr().err
+    assert main([*words, "--set", "optimizer=sgd", "--set", "epochs=50", "--json"]) == 1
+    out, error = capfd.readouterr()
     assert "at step" in error and "Traceback" not in error
+    assert json.loads(out)["findings"][0]["code"] == "exploding_or_nan"
+    assert "exploding_or_nan" in (tmp_path / "run" / "report.html").read_text()

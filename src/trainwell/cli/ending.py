@@ -8,6 +8,7 @@ from trainwell.cli.main import DONE, SOMETHING_WRONG
 from trainwell.cli.output import format_scores, print_json, say
 
 if TYPE_CHECKING:
+    from trainwell.errors import NonFiniteError
     from trainwell.run import Run
 
 
@@ -26,6 +27,34 @@ def tell_end(run: Run, *, as_json: bool, with_report: bool) -> int:
     if report:
         say(f"report  {report}")
     return SOMETHING_WRONG if any(f.severity == "error" for f in findings) else DONE
+
+
+def tell_divergence(error: NonFiniteError, *, as_json: bool, with_report: bool) -> int:
+    """Says why the training stopped and what the run holds; gives the exit status."""
+    from trainwell.report import write_report
+    from trainwell.training.run_folder import RunFolder
+
+    folder = RunFolder.open(error.run_folder)
+    if as_json:
+        epochs = [row for row in folder.read_metrics() if row["kind"] == "epoch"]
+        last = epochs[-1] if epochs else {}
+        scores = {k: v for k, v in last.items() if k.startswith(("train_", "valid_"))}
+        print_json(
+            {
+                "run": error.run_folder,
+                "epochs": len(epochs),
+                "steps": error.step - 1,
+                "seconds": None,
+                "metrics": scores,
+                "findings": folder.read_findings(),
+                "weights_sha256": None,
+            }
+        )
+    say(f"error: {error}")
+    say(f"run     {error.run_folder}")
+    if with_report:
+        say(f"report  {write_report(error.run_folder)}")
+    return SOMETHING_WRONG
 
 
 def describe(run: Run) -> dict[str, Any]:

@@ -15,9 +15,9 @@ from trainwell.cli.arguments import (
     parse_option,
     split_settings,
 )
-from trainwell.cli.ending import tell_end
+from trainwell.cli.ending import tell_divergence, tell_end
 from trainwell.cli.progress import choose_progress
-from trainwell.errors import RecipeError
+from trainwell.errors import NonFiniteError, RecipeError
 
 if TYPE_CHECKING:
     from trainwell.data.dataset import Dataset
@@ -66,15 +66,19 @@ def run(options: argparse.Namespace) -> int:
         model = build_own_model(name, data)
     else:
         model = create(name, data, seed=recipe.seed, **model_options)
-    finished = fit(
-        model,
-        data,
-        recipe,
-        out=options.out,
-        model_origin=name,
-        observers=[choose_progress()],
-    )
-    return tell_end(finished, as_json=options.json, with_report=not options.no_report)
+    telling = {"as_json": options.json, "with_report": not options.no_report}
+    try:
+        finished = fit(
+            model,
+            data,
+            recipe,
+            out=options.out,
+            model_origin=name,
+            observers=[choose_progress()],
+        )
+    except NonFiniteError as error:
+        return tell_divergence(error, **telling)
+    return tell_end(finished, **telling)
 
 
 def suitable_model(data: Dataset) -> str:

@@ -74,16 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_safely(command: Callable[[], int]) -> int:
     """Runs a command; a user's error becomes one line and an exit status, never a traceback."""
     from trainwell.cli.output import say
-    from trainwell.errors import Interrupted, NonFiniteError, TrainwellError
+    from trainwell.errors import Interrupted, TrainwellError
 
     try:
         return command()
     except Interrupted as stopped:
         say(str(stopped))
         return 128 + stopped.signal_number
-    except NonFiniteError as error:
-        say(f"error: {error}")
-        return SOMETHING_WRONG
     except TrainwellError as error:
         say(f"error: {error}")
         return BAD_INPUT

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from trainwell.cli.arguments import add_settings_argument, build_own_model, split_settings
-from trainwell.cli.ending import tell_end
+from trainwell.cli.ending import tell_divergence, tell_end
 from trainwell.cli.progress import choose_progress
+from trainwell.errors import NonFiniteError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,12 +34,16 @@ def run(options: argparse.Namespace) -> int:
     if options.model:
         data = reload_data(RunFolder.open(options.run), None)
         model = build_own_model(options.model, data)
-    finished = resume(
-        options.run,
-        model=model,
-        data=data,
-        settings=split_settings(options.settings),
-        allow_change=options.allow_change,
-        observers=[choose_progress()],
-    )
-    return tell_end(finished, as_json=options.json, with_report=not options.no_report)
+    telling = {"as_json": options.json, "with_report": not options.no_report}
+    try:
+        finished = resume(
+            options.run,
+            model=model,
+            data=data,
+            settings=split_settings(options.settings),
+            allow_change=options.allow_change,
+            observers=[choose_progress()],
+        )
+    except NonFiniteError as error:
+        return tell_divergence(error, **telling)
+    return tell_end(finished, **telling)

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from trainwell.data.dataset import Dataset
+from trainwell.errors import NonFiniteError
 from trainwell.nn.losses import Loss
 from trainwell.training.checkpoint import Checkpoint
 from trainwell.training.final_evaluation import describe_evaluation
 from trainwell.training.fingerprint import digest_weights, fingerprint
+from trainwell.training.nonfinite import describe_non_finite
 from trainwell.training.observer import Observer, Progress
 from trainwell.training.precision import Resolved, resolve_precision
 from trainwell.training.randomness import RunRandomness
@@ -170,7 +172,13 @@ def run_training(
             session.loop.recorder.save()
             folder.write_json("run.json", start)
         _tell_started(folder, session, observers)
-        reason = session.train()
+        try:
+            reason = session.train()
+        except NonFiniteError as error:
+            error.run_folder = str(folder.path)
+            folder.write_findings([describe_non_finite(error).to_dict()])
+            _tell_ended(observers, "not_finite")
+            raise
         if reason == "interrupted":
             _tell_ended(observers, reason)
             raise stop.as_error(str(folder.path))

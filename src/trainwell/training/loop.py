@@ -137,6 +137,7 @@ class Loop:
             raise NonFiniteError(
                 f"the gradients overflowed float16 {int(scaler.skipped_in_a_row)} times in a row, "
                 f"until step {self.position.step}",
+                step=self.position.step,
                 remedy="Lower the learning rate, or use precision bfloat16 or float32",
             )
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trainwell.data.batches import Batch
 from trainwell.errors import NonFiniteError
+from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
 
 
@@ -40,7 +41,22 @@ def explain_non_finite(
     return NonFiniteError(
         f"{seen} at step {step}, batch {batch_number} of its epoch{origin}{named}. "
         "The update was not made",
+        step=step,
+        layer=layer,
         remedy="Lower the learning rate, clip the gradients (clip_norm), or look at these rows",
+    )
+
+
+def describe_non_finite(error: NonFiniteError) -> Finding:
+    """The finding that a run keeps of the error."""
+    return Finding(
+        code="exploding_or_nan",
+        severity="error",
+        where=error.layer,
+        step=error.step,
+        evidence={"step": error.step},
+        cause=f"{error.found}.",
+        remedy=f"{error.remedy}.",
     )
 
 

@@ -46,5 +46,5 @@ class Observer(Protocol):
         ...
 
     def ended(self, reason: str) -> None:
-        """The training is over: `"finished"`, `"early_stop"` or `"interrupted"`."""
+        """It is over: `"finished"`, `"early_stop"`, `"interrupted"` or `"not_finite"`."""
         ...
