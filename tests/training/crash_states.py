@@ -128,9 +128,6 @@ class DiskModel:
                 self.names[linked] = {}
             else:
                 self.bytes[linked] = b""
-        if kind == "unlink":
-            # What is left to do in something that is gone does not matter.
-            self.pending.pop(rest[1], None)
         if kind == "sync":
             for waiting in self.pending.pop(node, []):
                 self._settle(node, waiting)
@@ -140,6 +137,9 @@ class DiskModel:
     def _settle(self, node: int, operation: tuple[Any, ...]) -> None:
         if self.kinds[node] == "folder":
             self.names[node] = change_names(self.names[node], operation)
+            if operation[0] == "unlink":
+                # What is left to do in something that is gone does not matter.
+                self.pending.pop(operation[3], None)
         else:
             self.bytes[node] = change_bytes(self.bytes[node], operation)
 

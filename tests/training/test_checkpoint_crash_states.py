@@ -120,6 +120,7 @@ def test_a2_a5_every_state_after_a_power_loss_in_the_first_saves_recovers(place:
     assert check_all(disk, place) > 200
 
 
+@pytest.mark.slow
 def test_a4_a5_every_state_after_a_power_loss_while_rotating_recovers(place: Path) -> None:
     root = place / "run"
     root.mkdir()
