@@ -1,0 +1,1 @@
+"""Benchmarks of trainwell: one file a question."""
