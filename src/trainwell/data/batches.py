@@ -39,8 +39,18 @@ class Batch:
         return len(self.inputs)
 
 
+READ_AHEAD_BYTES = 4 * 2**20
+"""Batches are gathered and preprocessed together up to this size: small ones cost less so."""
+
+
 class Reader(Protocol):
-    """Reads the examples of a split by position."""
+    """Reads the examples of a split by position.
+
+    Attributes:
+        read_ahead: Examples that are best read at once, beyond a batch; 0 for none.
+    """
+
+    read_ahead: int
 
     def read(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs and targets of each batch of positions, on the device, as held."""
@@ -60,6 +70,8 @@ class ResidentReader:
         self.inputs = split.inputs.to(device)
         self.targets = split.targets.to(device)
         self.device = device
+        # As float32, which they become.
+        self.read_ahead = READ_AHEAD_BYTES // max(1, 4 * self.inputs[0].numel())
 
     def read(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         for positions in batches:
@@ -81,6 +93,7 @@ class StreamedReader:
     def __init__(self, split: Split, device: torch.device, seed: int, workers: int) -> None:
         assert not isinstance(split.inputs, Tensor)
         self.split, self.device, self.seed, self.workers = split, device, seed, workers
+        self.read_ahead = 0
 
     def read(self, batches: Sequence[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         assert not isinstance(self.split.inputs, Tensor)
@@ -181,18 +194,29 @@ class Batches:
     def read(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from number `first` (from 0)."""
         generator = Generator(self.device)
-        pairs = self.reader.read(self.positions(epoch)[first:], epoch)
-        for number, (inputs, targets) in enumerate(pairs, start=first):
-            inputs = self.preprocess(inputs)
-            targets = (
-                inputs.flatten(1) if self.reconstructs else self.preprocess.encode_targets(targets)
-            )
+        for number, (inputs, targets) in enumerate(self._prepare(epoch, first), start=first):
             if self.augment is not None:
                 generator.manual_seed(derive_seed(self.shuffle_seed or 0, "augment", epoch, number))
                 inputs = self.augment(inputs, generator)
             if inputs.ndim == 4:
                 inputs = inputs.contiguous(memory_format=self.memory_format)
             yield Batch(inputs, targets)
+
+    def _prepare(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Preprocessed inputs and encoded targets of each batch, read several batches at once."""
+        positions = self.positions(epoch)[first:]
+        at_once = max(1, self.reader.read_ahead // self.size)
+        groups = [positions[i : i + at_once] for i in range(0, len(positions), at_once)]
+        pairs = self.reader.read([torch.cat(group) for group in groups], epoch)
+        for group, (raw, raw_targets) in zip(groups, pairs, strict=True):
+            inputs = self.preprocess(raw)
+            targets = (
+                inputs.flatten(1)
+                if self.reconstructs
+                else self.preprocess.encode_targets(raw_targets)
+            )
+            sizes = [len(batch) for batch in group]
+            yield from zip(inputs.split(sizes), targets.split(sizes), strict=True)
 
 
 def open_reader(split: Split, device: torch.device, seed: int, workers: int) -> Reader:

@@ -127,7 +127,8 @@ def write_parts(folder: RunFolder, setting: Setting) -> None:
     folder.write_tensors("split.safetensors", ids)
     # Weights, gradients' moments and a copy for the average or the best, for each one kept.
     size = sum(t.numel() * t.element_size() for t in setting.model.state_dict().values())
-    folder.refuse_if_too_small(4 * size * (setting.recipe.keep + 1))
+    forecast = folder.refuse_if_too_small(4 * size * (setting.recipe.keep + 1))
+    folder.note("forecast", str(forecast))
 
 
 def held_shape(data: Dataset) -> list[int] | None:
@@ -168,6 +169,8 @@ def run_training(
         if isinstance(start, Checkpoint):
             session.state.restore(start)
             metrics.cut(session.loop.position.metrics_rows)
+            for message in metrics.messages:
+                folder.note("damaged_metrics", message)
         else:
             session.loop.recorder.save()
             folder.write_json("run.json", start)

@@ -26,7 +26,7 @@ class UpdateGuard:
         self.optimizer = optimizer
         self.skips_on_device = is_fused(optimizer)
         self.tripped = torch.zeros((), device=device)
-        self.skipped = torch.zeros((), dtype=torch.int64, device=device)
+        self.seen: list[Tensor] = []
         if self.skips_on_device:
             # Read by torch's fused optimisers: where it is one, nothing is changed.
             optimizer.found_inf = self.tripped  # pyright: ignore[reportAttributeAccessIssue]
@@ -38,23 +38,27 @@ class UpdateGuard:
             loss: Scalar.
             gradient_norm: Over all parameters, a scalar.
         """
-        bad = torch.isfinite(loss + gradient_norm).logical_not_()
-        torch.maximum(self.tripped, bad, out=self.tripped)
-        # Counts the steps since the first bad one, itself included.
-        self.skipped.add_(self.tripped.to(torch.int64))
+        total = loss + gradient_norm
+        self.seen.append(total)
+        torch.maximum(self.tripped, torch.isfinite(total).logical_not_(), out=self.tripped)
 
     def may_update(self) -> bool:
         """Whether the optimiser may be called; reads the flag where it cannot skip by itself."""
         return self.skips_on_device or not bool(self.tripped)
 
     def find_step(self, last_step: int) -> int | None:
-        """The first step whose update was not made, or None; waits for the device.
+        """The first step since the last call whose update was not made, or None.
+
+        Waits for the device.
 
         Args:
             last_step: The last step that was inspected.
         """
-        skipped = int(self.skipped)
-        return last_step - skipped + 1 if skipped else None
+        seen, self.seen = self.seen, []
+        if not bool(self.tripped):
+            return None
+        finite = torch.isfinite(torch.stack(seen)).tolist()
+        return last_step - len(seen) + 1 + finite.index(False)
 
 
 def total_norm(parameters: list[Parameter]) -> Tensor:

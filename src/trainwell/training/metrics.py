@@ -7,20 +7,24 @@ from torch import Tensor
 
 from trainwell.data.dataset import Task
 
+FOLD = 8
+
 
 class Totals:
     """Sums over examples since the last `clear`; adding never waits for the device.
 
     Args:
-        task: Decides the score: right answers of a classification, squared error otherwise.
+        task: Decides the score: a classification counts right answers.
         device: Where the sums are kept.
     """
 
     def __init__(self, task: Task, device: torch.device) -> None:
-        self.task: Task = task
-        self.sums = torch.zeros(2, dtype=torch.float64, device=device)
+        self.counts_right = is_classification(task)
+        self.loss = torch.zeros((), dtype=torch.float64, device=device)
+        self.right = torch.zeros((), dtype=torch.int64, device=device)
         self.newest_loss = torch.zeros((), device=device)
         self.examples = 0
+        self.not_counted: list[tuple[Tensor, Tensor]] = []
 
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         """Adds a batch.
@@ -32,29 +36,44 @@ class Totals:
         """
         count = len(targets)
         self.newest_loss = loss
-        self.sums[0].add_(loss, alpha=count)
-        if is_classification(self.task):
-            self.sums[1].add_(count_right(outputs, targets))
+        self.loss.add_(loss, alpha=count)
         self.examples += count
+        if self.counts_right:
+            # Counting is exact in any grouping, and cheaper for several batches at once.
+            self.not_counted.append((outputs, targets))
+            if len(self.not_counted) == FOLD:
+                self.fold()
+
+    def fold(self) -> None:
+        """Counts the right answers of the batches that were only kept so far."""
+        if self.not_counted:
+            outputs, targets = zip(*self.not_counted, strict=True)
+            self.right.add_(count_right(torch.cat(outputs), torch.cat(targets)))
+            self.not_counted = []
 
     def read(self, prefix: str) -> dict[str, float]:
         """Mean loss and, for a classification, accuracy; waits for the device."""
-        loss, right = (self.sums / max(1, self.examples)).tolist()
-        means = {f"{prefix}_loss": loss}
-        if is_classification(self.task):
-            means[f"{prefix}_accuracy"] = right
+        self.fold()
+        count = max(1, self.examples)
+        means = {f"{prefix}_loss": self.loss.item() / count}
+        if self.counts_right:
+            means[f"{prefix}_accuracy"] = self.right.item() / count
         return means
 
     def move_to(self, other: Totals) -> None:
         """Adds these sums to others of the same kind, and starts again from zero."""
-        other.sums.add_(self.sums)
+        self.fold()
+        other.loss.add_(self.loss)
+        other.right.add_(self.right)
         other.examples += self.examples
         self.clear()
 
     def clear(self) -> None:
         """Starts again from zero."""
-        self.sums.zero_()
+        self.loss.zero_()
+        self.right.zero_()
         self.examples = 0
+        self.not_counted = []
 
 
 def is_classification(task: Task) -> bool:

@@ -99,10 +99,13 @@ class TotalsState:
     totals: Totals
 
     def capture(self) -> Captured:
-        return {"sums": self.totals.sums}, {"examples": self.totals.examples}
+        self.totals.fold()
+        sums = {"loss": self.totals.loss, "right": self.totals.right}
+        return sums, {"examples": self.totals.examples}
 
     def restore(self, tensors: dict[str, Tensor], fields: dict[str, Any]) -> None:
-        self.totals.sums.copy_(tensors["sums"])
+        self.totals.loss.copy_(tensors["loss"])
+        self.totals.right.copy_(tensors["right"])
         self.totals.examples = fields["examples"]
 
 
