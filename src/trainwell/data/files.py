@@ -78,17 +78,25 @@ def _read_folder(path: Path, target: str | None, task: Task | None) -> RawData:
         return read_parquet_folder(path, target, task)
     if has_svhn(path):
         return read_svhn_folder(path)
+    inner = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
+    # An archive often holds one folder with everything in it.
+    if len(inner) == 1 and _is_wrapper(inner[0]):
+        return _read_folder(inner[0], target, task)
     if has_images(path):
         return read_image_folder(path)
-    inner = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
-    if len(inner) == 1 and inner[0].is_dir() and not inner[0].is_symlink():
-        return _read_folder(inner[0], target, task)
     raise DataError(
         "nothing that is known is in this folder",
         where=str(path),
         remedy="Known: IDX files (train-images…), CIFAR batches, Parquet files, or one folder of "
         "images for each class",
     )
+
+
+def _is_wrapper(path: Path) -> bool:
+    """Whether a lone folder holds the data rather than the images of a lone class."""
+    if path.is_symlink() or not path.is_dir():
+        return False
+    return not has_images(path) or any(entry.is_dir() for entry in path.iterdir())
 
 
 def _read_archive(path: Path, target: str | None, task: Task | None) -> RawData:

@@ -224,12 +224,13 @@ def _last_train_scores(folder: RunFolder) -> dict[str, Any]:
 
 def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Observer]) -> None:
     setting, loop = session.setting, session.loop
+    model = folder.read_json("run.json")["model"]
     progress = Progress(
         epochs=setting.recipe.epochs or 0,
         steps_per_epoch=len(loop.batches),
         first_step=loop.position.step,
         run=str(folder.path),
-        model=type(setting.model).__name__,
+        model=model.get("name") or model["own"],
         data=setting.data.name,
         parameters=count_parameters(setting.model),
     )
