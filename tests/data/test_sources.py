@@ -111,6 +111,29 @@ def test_pictures_of_other_sizes_kinds_and_orientations_are_made_alike_and_noted
     assert "2 links, devices" in notes
 
 
+def test_a_few_damaged_pictures_are_skipped_on_demand_and_named_but_never_many(
+    tmp_path: Path,
+) -> None:
+    folder = picture_folder(tmp_path / "pictures", count=20)
+    whole = tw.load(folder)
+    for name in ("red/3.png", "blue/7.png"):
+        (folder / name).write_bytes((folder / name).read_bytes()[:45])
+    with pytest.raises(DataError, match=r"2 of 60 pictures .*7\.png.*corrupt='skip'"):
+        tw.load(folder)
+    data = tw.load(folder, corrupt="skip")
+    assert any("2 of 60 pictures were skipped" in note and "3.png" in note for note in data.notes)
+    counts = sum(
+        torch.bincount(s.targets, minlength=3) for s in (data.train, data.valid, data.test)
+    )
+    assert counts.tolist() == [19, 20, 19]
+    assert len(whole.train) + len(whole.valid) + len(whole.test) == 60
+    assert reload(data.origin).fingerprints == data.fingerprints
+    for number in range(4):
+        (folder / f"green/{number}.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="At most 5% are skipped"):
+        tw.load(folder, corrupt="skip")
+
+
 def test_sixteen_bit_pictures_and_picture_bombs_are_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,17 @@ def add_data_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("multiclass", "binary", "regression", "reconstruction"),
         help="what is predicted; found from the targets where not given",
     )
+    parser.add_argument(
+        "--preprocess",
+        metavar="STEPS",
+        help="such as centre,scale,whiten; chosen by the kind of data where not given",
+    )
+    parser.add_argument(
+        "--corrupt",
+        choices=("fail", "skip"),
+        default="fail",
+        help="pictures that cannot be read: refuse the data (default), or leave out up to 5 %%",
+    )
 
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +63,14 @@ def load_data(options: argparse.Namespace) -> Dataset:
     """The data set that the arguments of `add_data_arguments` name."""
     from trainwell.data.sources import load
 
-    return load(options.data, target=options.target, task=options.task)
+    steps = options.preprocess
+    return load(
+        options.data,
+        target=options.target,
+        task=options.task,
+        preprocess=[step.strip() for step in steps.split(",")] if steps else None,
+        corrupt=options.corrupt,
+    )
 
 
 def split_settings(words: Sequence[str]) -> dict[str, str]:

@@ -60,7 +60,7 @@ def _read_path(path: Path, columns: list[Column]) -> Tensor:
     if not path.exists():
         raise DataError("there is no such file or folder", where=str(path))
     if path.suffix.lower() in SUFFIXES:
-        return decode_pictures([Picture(path.name, path.read_bytes)], str(path))[0]
+        return decode_pictures([Picture(path.name, path.read_bytes)], str(path)).images
     if columns and path.suffix.lower() in TABLES:
         return encode_columns(columns, read_csv_columns(path), str(path))[0]
     if columns and path.suffix.lower() == ".parquet":
@@ -73,7 +73,7 @@ def _read_path(path: Path, columns: list[Column]) -> Tensor:
         loose = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
         if loose:
             pictures = [Picture(p.name, p.read_bytes) for p in loose]
-            return decode_pictures(pictures, str(path))[0]
+            return decode_pictures(pictures, str(path)).images
     if path.suffix.lower() in (".npy", ".npz"):
         return _read_arrays(path)
     if path.is_file() and "idx" in path.name:

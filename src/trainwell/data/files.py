@@ -7,7 +7,6 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from trainwell.data.dataset import Task
 from trainwell.data.formats.archives import extract, is_archive
 from trainwell.data.formats.arrays import read_npz
 from trainwell.data.formats.cifar import has_cifar, read_cifar_folder
@@ -16,47 +15,47 @@ from trainwell.data.formats.images import has_images, read_image_folder
 from trainwell.data.formats.parquet import has_parquet, read_parquet, read_parquet_folder
 from trainwell.data.formats.svhn import has_svhn, read_svhn_folder
 from trainwell.data.formats.tables import read_csv
-from trainwell.data.raw import RawData
+from trainwell.data.raw import RawData, Reading
 from trainwell.errors import DataError
 
 TABLES = (".csv", ".tsv", ".txt")
 
 
-def read_path(path: Path, target: str | None = None, task: Task | None = None) -> RawData:
+def read_path(path: Path, reading: Reading | None = None) -> RawData:
     """Examples of a file or folder.
 
     Args:
         path: Exists.
-        target: The column to predict, of a table.
-        task: What is predicted; None finds out.
+        reading: What is predicted, and what becomes of damaged pictures.
 
     Raises:
         DataError: Unreadable, damaged, or nothing that is known.
     """
+    reading = reading or Reading()
     try:
         if path.is_dir():
-            return _read_folder(path, target, task)
-        return _read_file(path, target, task)
+            return _read_folder(path, reading)
+        return _read_file(path, reading)
     except PermissionError as error:
         raise DataError(
             "may not be read", where=str(error.filename or path), remedy="Give yourself access"
         ) from error
 
 
-def _read_file(path: Path, target: str | None, task: Task | None) -> RawData:
+def _read_file(path: Path, reading: Reading) -> RawData:
     if not path.is_file():
         raise DataError("this is neither a file nor a folder", where=str(path))
     suffix = path.suffix.lower()
     if path.stat().st_size == 0:
         raise DataError("the file is empty", where=str(path), remedy="Get it again")
     if suffix == ".npz" or suffix == ".npy":
-        return read_npz(path, task)
+        return read_npz(path, reading.task)
     if suffix == ".parquet":
-        return read_parquet(path, target, task)
+        return read_parquet(path, reading)
     if suffix in TABLES:
-        return read_csv(path, target, task)
+        return read_csv(path, reading.target, reading.task)
     if is_archive(path):
-        return _read_archive(path, target, task)
+        return _read_archive(path, reading)
     if "-images" in path.name or "-labels" in path.name:
         return read_idx_folder(path.parent)
     raise DataError(
@@ -67,7 +66,7 @@ def _read_file(path: Path, target: str | None, task: Task | None) -> RawData:
     )
 
 
-def _read_folder(path: Path, target: str | None, task: Task | None) -> RawData:
+def _read_folder(path: Path, reading: Reading) -> RawData:
     if not any(path.iterdir()):
         raise DataError("the folder is empty", where=str(path))
     if has_idx(path):
@@ -75,15 +74,15 @@ def _read_folder(path: Path, target: str | None, task: Task | None) -> RawData:
     if has_cifar(path):
         return read_cifar_folder(path)
     if has_parquet(path):
-        return read_parquet_folder(path, target, task)
+        return read_parquet_folder(path, reading)
     if has_svhn(path):
         return read_svhn_folder(path)
     inner = [entry for entry in sorted(path.iterdir()) if not entry.name.startswith(".")]
     # An archive often holds one folder with everything in it.
     if len(inner) == 1 and _is_wrapper(inner[0]):
-        return _read_folder(inner[0], target, task)
+        return _read_folder(inner[0], reading)
     if has_images(path):
-        return read_image_folder(path)
+        return read_image_folder(path, reading.corrupt)
     raise DataError(
         "nothing that is known is in this folder",
         where=str(path),
@@ -99,7 +98,7 @@ def _is_wrapper(path: Path) -> bool:
     return not has_images(path) or any(entry.is_dir() for entry in path.iterdir())
 
 
-def _read_archive(path: Path, target: str | None, task: Task | None) -> RawData:
+def _read_archive(path: Path, reading: Reading) -> RawData:
     with tempfile.TemporaryDirectory(prefix="trainwell-") as folder:
         try:
             skipped = extract(path, Path(folder) / "content")
@@ -107,7 +106,7 @@ def _read_archive(path: Path, target: str | None, task: Task | None) -> RawData:
             raise DataError(
                 f"the archive cannot be read: {error}", where=str(path), remedy="Get it again"
             ) from error
-        raw = _read_folder(Path(folder) / "content", target, task)
+        raw = _read_folder(Path(folder) / "content", reading)
     if not skipped:
         return raw
     note = f"{len(skipped)} entries of {path.name} are no regular files and were skipped"

@@ -10,6 +10,23 @@ from torch import Tensor
 
 from trainwell.data.dataset import Kind, Task
 
+Corrupt = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file or folder is read.
+
+    Attributes:
+        target: The column to predict, of a table.
+        task: What is predicted; None finds out.
+        corrupt: Whether pictures that cannot be read refuse the data or are left out and counted.
+    """
+
+    target: str | None = None
+    task: Task | None = None
+    corrupt: Corrupt = "fail"
+
 
 @dataclass(frozen=True)
 class Column:

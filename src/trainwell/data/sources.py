@@ -18,6 +18,7 @@ from trainwell.data.files import read_path
 from trainwell.data.formats.arrays import from_arrays
 from trainwell.data.formats.tables import from_frame
 from trainwell.data.provenance import describe_files, refuse_changed_files
+from trainwell.data.raw import Corrupt, Reading
 from trainwell.data.streams import from_torch_dataset
 from trainwell.errors import DataError
 
@@ -31,6 +32,7 @@ def load(
     test_fraction: float = 0.2,
     seed: int = 0,
     preprocess: Sequence[str] | None = None,
+    corrupt: Corrupt = "fail",
     name: str | None = None,
 ) -> Dataset:
     """Data ready to be trained on.
@@ -46,6 +48,8 @@ def load(
         test_fraction: Share of all rows that are set aside, where no test split is given.
         seed: Of the splits.
         preprocess: Steps of `data.preprocess.STEPS`; None chooses by the kind of data.
+        corrupt: Pictures that cannot be read: `"fail"` refuses the data and names them, `"skip"`
+            leaves them out, up to 5 % of all.
         name: Of the data set, for people.
 
     Raises:
@@ -61,6 +65,7 @@ def load(
         "test_fraction": test_fraction,
         "seed": seed,
         "preprocess": list(preprocess) if preprocess is not None else None,
+        "corrupt": corrupt,
         "name": name,
     }
     if isinstance(source, str | os.PathLike):
@@ -102,16 +107,17 @@ def _load_named(
     path = Path(text)
     origin: dict[str, Any] = {"kind": "name", "source": text, "options": dict(options)}
     title, preprocess = options["name"], options["preprocess"]
+    reading = Reading(options["target"], options["task"], options["corrupt"])
     if isinstance(source, str) and text in EMBEDDED:
         raw = EMBEDDED[text]()
         return assemble(raw, plan, name=title or text, origin=origin, preprocess=preprocess)
     if isinstance(source, str) and text in DOWNLOADS and not path.exists():
         path = fetch(DOWNLOADS[text])
-        raw = read_path(path, options["target"], options["task"])
+        raw = read_path(path, reading)
         return assemble(raw, plan, name=title or text, origin=origin, preprocess=preprocess)
     if not path.exists():
         raise _unknown(text)
-    raw = read_path(path, options["target"], options["task"])
+    raw = read_path(path, reading)
     origin |= {"kind": "path", "source": str(path.resolve()), "files": describe_files(path)}
     name = title or path.resolve().name.split(".")[0] or "data"
     return assemble(raw, plan, name=name, origin=origin, preprocess=preprocess)

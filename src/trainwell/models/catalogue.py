@@ -60,7 +60,7 @@ class ModelSpec:
         return cls(fields["name"], shape, fields["outputs"], fields["options"])
 
 
-CIFAR_RECIPE = {"epochs": 12, "augment": ("flip", "crop")}
+CIFAR_RECIPE = {"epochs": 12, "batch_size": 128, "augment": ("flip", "crop")}
 
 CATALOGUE: dict[str, Entry] = {
     "linear_regression": Entry(linear.linear, 1805, "Legendre", "One linear layer."),

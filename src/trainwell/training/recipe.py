@@ -31,7 +31,8 @@ class Recipe:
 
     Attributes:
         epochs: Passes over the training split.
-        batch_size: Examples in one forward pass; None: 128, fewer for small data.
+        batch_size: Examples in one forward pass; None: 128, fewer for small data and
+            more for large.
         optimizer: A name of `trainwell.optim.optimizers.OPTIMIZERS`.
         learning_rate: The highest rate; the schedule takes shares of it.
         momentum: Of optimisers that have one, in [0, 1).

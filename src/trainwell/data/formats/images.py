@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from trainwell.data.formats.pictures import Picture, decode_pictures
-from trainwell.data.raw import RawData
+from trainwell.data.raw import Corrupt, RawData
 from trainwell.errors import DataError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -25,7 +25,7 @@ def has_images(folder: Path) -> bool:
     return any(name.lower().endswith(SUFFIXES) for _, _, names in os.walk(folder) for name in names)
 
 
-def read_image_folder(folder: Path) -> RawData:
+def read_image_folder(folder: Path, corrupt: Corrupt = "fail") -> RawData:
     """Images of `CLASS/…` below a folder, or below its `train`, `valid` and `test` folders.
 
     Classes are numbered in the order of their sorted names. Links, devices and other files that
@@ -38,13 +38,13 @@ def read_image_folder(folder: Path) -> RawData:
     given = {split: _find_split(folder, names) for split, names in SPLITS.items()}
     root = given["train"] or folder
     classes = _class_names(root)
-    train = _read_classes(root, classes)
+    train = _read_classes(root, classes, corrupt)
     others = {}
     for split in ("valid", "test"):
         path = given[split]
         if given["train"] and path:
             _refuse_unknown_classes(path, classes)
-            others[split] = _read_classes(path, classes)
+            others[split] = _read_classes(path, classes, corrupt)
     return RawData(**{**vars(train), **others})
 
 
@@ -75,7 +75,7 @@ def _refuse_unknown_classes(path: Path, classes: tuple[str, ...]) -> None:
         raise DataError(f"the class {unknown[0]!r} is not in the training split", where=str(path))
 
 
-def _read_classes(root: Path, classes: tuple[str, ...]) -> RawData:
+def _read_classes(root: Path, classes: tuple[str, ...], corrupt: Corrupt) -> RawData:
     pictures, targets, left_out = [], [], 0
     for number, name in enumerate(classes):
         found, others = _list_pictures(root / name)
@@ -88,11 +88,19 @@ def _read_classes(root: Path, classes: tuple[str, ...]) -> RawData:
             )
         pictures += [Picture(str(p.relative_to(root)), p.read_bytes) for p in found]
         targets += [number] * len(found)
-    images, notes = decode_pictures(pictures, where=str(root))
+    decoded = decode_pictures(pictures, where=str(root), corrupt=corrupt)
+    notes = decoded.notes
     if left_out:
         notes.append(f"{left_out} links, devices or files of other kinds were left out")
     task = "binary" if len(classes) == 2 else "multiclass"
-    return RawData("image", images, torch.tensor(targets), classes, task, notes=tuple(notes))
+    return RawData(
+        "image",
+        decoded.images,
+        torch.tensor(targets)[decoded.kept],
+        classes,
+        task,
+        notes=tuple(notes),
+    )
 
 
 def _list_pictures(folder: Path) -> tuple[list[Path], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from trainwell.data.dataset import Task
 from trainwell.data.formats.pictures import Picture, decode_pictures
 from trainwell.data.formats.tables import from_columns
-from trainwell.data.raw import RawData
+from trainwell.data.raw import RawData, Reading
 from trainwell.data.targets import encode_known_classes, encode_targets
 from trainwell.errors import DataError
 
@@ -23,7 +24,7 @@ def has_parquet(folder: Path) -> bool:
     return any(folder.glob("*.parquet"))
 
 
-def read_parquet_folder(folder: Path, target: str | None, task: Task | None) -> RawData:
+def read_parquet_folder(folder: Path, reading: Reading) -> RawData:
     """All `train…`, `valid…` and `test…` files of a folder; files of other names are training.
 
     Raises:
@@ -35,11 +36,11 @@ def read_parquet_folder(folder: Path, target: str | None, task: Task | None) -> 
         paths[split].append(path)
     if not paths["train"]:
         raise DataError("there is no Parquet file for training", where=str(folder))
-    train = _read_files(paths["train"], target, task)
+    train = _read_files(paths["train"], reading)
     if train.kind != "image":
         return train
     others = {
-        split: _read_files(paths[split], target, train.task)
+        split: _read_files(paths[split], replace(reading, task=train.task))
         for split in ("valid", "test")
         if paths[split]
     }
@@ -49,16 +50,16 @@ def read_parquet_folder(folder: Path, target: str | None, task: Task | None) -> 
     return RawData(**{**vars(train), **others})
 
 
-def read_parquet(path: Path, target: str | None, task: Task | None) -> RawData:
+def read_parquet(path: Path, reading: Reading) -> RawData:
     """One Parquet file.
 
     Raises:
         DataError: Damaged, or no such target.
     """
-    return _read_files([path], target, task)
+    return _read_files([path], reading)
 
 
-def _read_files(paths: list[Path], target: str | None, task: Task | None) -> RawData:
+def _read_files(paths: list[Path], reading: Reading) -> RawData:
     import pyarrow
 
     tables = [_read_table(path) for path in paths]
@@ -72,8 +73,8 @@ def _read_files(paths: list[Path], target: str | None, task: Task | None) -> Raw
     image = _image_column(table.schema)
     if image is None:
         columns = {name: table.column(name).to_pylist() for name in table.column_names}
-        return from_columns(columns, target, task, where=where)
-    return _read_images(table, image, target, task, where)
+        return from_columns(columns, reading.target, reading.task, where=where)
+    return _read_images(table, image, reading, where)
 
 
 def _read_table(path: Path) -> Any:
@@ -98,10 +99,8 @@ def _image_column(schema: Any) -> str | None:
     return None
 
 
-def _read_images(
-    table: Any, image: str, target: str | None, task: Task | None, where: str
-) -> RawData:
-    label = target or _label_column(table, image, where)
+def _read_images(table: Any, image: str, reading: Reading, where: str) -> RawData:
+    label = reading.target or _label_column(table, image, where)
     if label not in table.column_names:
         raise DataError(
             f"there is no column {label!r}",
@@ -113,17 +112,17 @@ def _read_images(
         Picture(f"row {row}", content.as_buffer().to_pybytes)
         for row, content in enumerate(contents)
     ]
-    images, notes = decode_pictures(pictures, where)
+    decoded = decode_pictures(pictures, where, reading.corrupt)
     labels = table.column(label).to_pylist()
     names = _class_names(table.schema, label)
-    if not names:
-        encoded = encode_targets(labels, task, where=where)
-        return RawData(
-            "image", images, encoded.values, encoded.classes, encoded.task, notes=tuple(notes)
-        )
-    values = _numbers_in_range(labels, names, where)
-    found: Task = "binary" if len(names) == 2 else "multiclass"
-    return RawData("image", images, values, names, found, notes=tuple(notes))
+    if names:
+        values = _numbers_in_range(labels, names, where)
+        found: Task = "binary" if len(names) == 2 else "multiclass"
+    else:
+        encoded = encode_targets(labels, reading.task, where=where)
+        values, names, found = encoded.values, encoded.classes, encoded.task
+    notes = tuple(decoded.notes)
+    return RawData("image", decoded.images, values[decoded.kept], names, found, notes=notes)
 
 
 def _label_column(table: Any, image: str, where: str) -> str:

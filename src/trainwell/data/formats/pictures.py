@@ -13,11 +13,14 @@ import numpy
 import torch
 from torch import Tensor
 
+from trainwell.data.raw import Corrupt
 from trainwell.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 MOST_PIXELS = 50_000_000
 NAMED = 10
+MOST_SKIPPED = 0.05
+"""Share of damaged pictures beyond which it is not a few: something else is wrong."""
 GREY_MODES = ("1", "L")
 DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L")
 
@@ -35,11 +38,31 @@ class Picture:
     read: Callable[[], bytes]
 
 
-def decode_pictures(pictures: Sequence[Picture], where: str) -> tuple[Tensor, list[str]]:
-    """All pictures as `(N, C, H, W)` uint8, and notes on what was done to them.
+@dataclass(frozen=True)
+class Decoded:
+    """Pictures in one tensor.
+
+    Attributes:
+        images: `(K, C, H, W)` uint8.
+        kept: `(K,)` int64, the place of each among the sources.
+        notes: What was done to them.
+    """
+
+    images: Tensor
+    kept: Tensor
+    notes: list[str]
+
+
+def decode_pictures(pictures: Sequence[Picture], where: str, corrupt: Corrupt = "fail") -> Decoded:
+    """Decodes all pictures.
 
     Every picture is decoded now, so that none can fail in mid-training. Grey if all are grey, else
     red, green, blue. Pictures of another size than the commonest are resized to it.
+
+    Args:
+        pictures: Their sources.
+        where: For messages.
+        corrupt: `"skip"` leaves out what cannot be read, up to 5 % of all, and says so in a note.
 
     Raises:
         DataError: Some are damaged, too large, of 16 bits or of a format that is not allowed;
@@ -48,17 +71,24 @@ def decode_pictures(pictures: Sequence[Picture], where: str) -> tuple[Tensor, li
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         decoded = list(pool.map(_decode_or_explain, pictures))
     failed = [found for found in decoded if isinstance(found, str)]
+    if failed and (corrupt == "fail" or len(failed) > MOST_SKIPPED * len(pictures)):
+        remedy = "Replace or remove them, or leave them out with corrupt='skip' (--corrupt skip)"
+        if corrupt == "skip":
+            remedy = f"At most {MOST_SKIPPED:.0%} are skipped: replace or remove them"
+        message = f"{len(failed)} of {len(pictures)} pictures cannot be used: {_name_some(failed)}"
+        raise DataError(message, where=where, remedy=remedy)
+    kept = [place for place, found in enumerate(decoded) if not isinstance(found, str)]
+    images, notes = _stack([found for found in decoded if not isinstance(found, str)])
     if failed:
-        more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
-        raise DataError(
-            f"{len(failed)} of {len(pictures)} pictures cannot be used: "
-            + "; ".join(failed[:NAMED])
-            + more,
-            where=where,
-            remedy="Replace or remove them",
+        notes.append(
+            f"{len(failed)} of {len(pictures)} pictures were skipped: {_name_some(failed)}"
         )
-    arrays = [found for found in decoded if not isinstance(found, str)]
-    return _stack(arrays)
+    return Decoded(images, torch.tensor(kept), notes)
+
+
+def _name_some(failed: Sequence[str]) -> str:
+    more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+    return "; ".join(failed[:NAMED]) + more
 
 
 def _decode_or_explain(picture: Picture) -> numpy.ndarray | str:
