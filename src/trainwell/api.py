@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import nn
 
+from trainwell.data.adapt import adapt
 from trainwell.data.dataset import Dataset
 from trainwell.data.sources import load, reload
 from trainwell.errors import CheckpointError, DataError, ModelError, RunFolderError
-from trainwell.models.catalogue import CATALOGUE, ModelSpec, create, rebuild, spec_of
+from trainwell.models.catalogue import ModelSpec, create, find_entry, rebuild, spec_of
 from trainwell.nn.losses import Loss
 from trainwell.run import Run
 from trainwell.training.checkpoint import newest_checkpoint, quarantine
@@ -68,8 +69,9 @@ def fit(
         dataset = data if isinstance(data, Dataset) else load(data)
         given = recipe or Recipe()
         module = create(model, dataset, seed=given.seed) if isinstance(model, str) else model
+        dataset = suit_data(dataset, module)
         spec = spec_of(module)
-        suited = CATALOGUE[spec.name].recipe if spec else {}
+        suited = find_entry(spec.name).recipe if spec else {}
         complete = complete_recipe(given, dataset, suited)
         setting = prepare(module, dataset, complete, loss_fn)
         title = spec.name if spec else type(module).__name__
@@ -111,7 +113,7 @@ def resume(
         folder = RunFolder.open(path)
         with folder.lock():
             module = _rebuild_model(folder, model)
-            dataset = reload_data(folder, data)
+            dataset = suit_data(reload_data(folder, data), module)
             if folder.read_json_or_empty("result.json"):
                 return load_run(path, model=module, data=dataset)
             about = folder.read_json("run.json")
@@ -161,8 +163,19 @@ def load_run(path: Path, *, model: nn.Module | None = None, data: Any = None) ->
     if found is None:
         raise CheckpointError("there is no checkpoint", where=str(folder.path))
     module.load_state_dict(final_weights(found[0]))
-    dataset = data if data is None or isinstance(data, Dataset) else load(data)
-    return Run(folder, module, dataset)
+    if data is None:
+        return Run(folder, module, None)
+    dataset = data if isinstance(data, Dataset) else load(data)
+    return Run(folder, module, suit_data(dataset, module))
+
+
+def suit_data(data: Dataset, model: nn.Module) -> Dataset:
+    """The data for the task and with the preprocessing that a model of the catalogue needs."""
+    spec = spec_of(model)
+    if spec is None:
+        return data
+    entry = find_entry(spec.name)
+    return adapt(data, entry.task, entry.preprocess)
 
 
 def _rebuild_model(folder: RunFolder, model: nn.Module | None) -> nn.Module:

@@ -111,6 +111,60 @@ def line() -> RawData:
     return RawData("vector", x, targets, (), "regression", (Column("x", "number"),))
 
 
+def series() -> RawData:
+    """1,000 noisy waves of two periods, 64 values `(64, 1)` known and the next 8 to forecast."""
+    generator = _generator("series")
+    time = torch.arange(72.0)
+    slow, fast = (torch.rand(2, 1000, 1, generator=generator) * 2 * math.pi).unbind()
+    period = 12.0 + 8.0 * torch.rand(1000, 1, generator=generator)
+    values = (2 * math.pi * time / period + slow).sin() + 0.5 * (time / 2 + fast).sin()
+    values = values + 0.1 * torch.randn(1000, 72, generator=generator)
+    return RawData("sequence", values[:, :64].unsqueeze(2), values[:, 64:], (), "regression")
+
+
+def two_blobs() -> RawData:
+    """2,000 points around two centres in 100 dimensions, deviation 1."""
+    generator = _generator("two-blobs")
+    centres = 20.0 * torch.rand(2, 100, generator=generator) - 10.0
+    numbers = torch.arange(2000) % 2
+    points = centres[numbers] + torch.randn(2000, 100, generator=generator)
+    columns = tuple(Column(f"x{i}", "number") for i in range(100))
+    return RawData("vector", points, numbers, ("0", "1"), "binary", columns)
+
+
+def patterns() -> RawData:
+    """400 copies `(1, 8, 8)` of five random patterns of black and white, a tenth turned over."""
+    generator = _generator("patterns")
+    originals = torch.rand(5, 1, 8, 8, generator=generator) < 0.5
+    numbers = torch.arange(400) % 5
+    turned = torch.rand(400, 1, 8, 8, generator=generator) < 0.1
+    images = (originals[numbers] ^ turned).to(torch.uint8) * 255
+    return RawData("image", images, numbers, tuple("abcde"), "multiclass")
+
+
+def shapes() -> RawData:
+    """400 pictures `(3, 96, 96)`: a disc, square, triangle or cross, any colour, place and size."""
+    generator = _generator("shapes")
+    numbers = torch.arange(400) % 4
+    size = 12.0 + 20.0 * torch.rand(400, 1, 1, generator=generator)
+    centre = size + (96 - 2 * size) * torch.rand(400, 2, 1, generator=generator)
+    along = torch.arange(96.0)
+    x = ((along - centre[:, :1]) / size).unsqueeze(1)
+    y = ((along - centre[:, 1:]) / size).unsqueeze(2)
+    kinds = (
+        x.square() + y.square() <= 1,
+        (x.abs() <= 0.8) & (y.abs() <= 0.8),
+        (y <= 0.8) & (2 * x.abs() - y <= 0.9),
+        ((x.abs() <= 0.25) & (y.abs() <= 1)) | ((y.abs() <= 0.25) & (x.abs() <= 1)),
+    )
+    inside = torch.stack([k.expand(400, 96, 96) for k in kinds])[numbers, torch.arange(400)]
+    colour = 80 + 175 * torch.rand(400, 3, 1, 1, generator=generator)
+    back = 60 * torch.rand(400, 3, 96, 96, generator=generator)
+    images = torch.where(inside.unsqueeze(1), colour, back).to(torch.uint8)
+    classes = ("disc", "square", "triangle", "cross")
+    return RawData("image", images, numbers, classes, "multiclass")
+
+
 EMBEDDED: dict[str, Callable[[], RawData]] = {
     "digits": digits,
     "iris": iris,
@@ -122,6 +176,10 @@ EMBEDDED: dict[str, Callable[[], RawData]] = {
     "spirals": spirals,
     "waves": waves,
     "line": line,
+    "series": series,
+    "two-blobs": two_blobs,
+    "patterns": patterns,
+    "shapes": shapes,
 }
 
 

@@ -111,7 +111,16 @@ DEFAULT_STEPS: dict[str, tuple[str, ...]] = {
     "sequence": ("channel_mean", "channel_scale"),
 }
 
-STEPS = ("centre", "scale", "channel_mean", "channel_scale", "mean_image", "pca", "whiten")
+STEPS = (
+    "centre",
+    "scale",
+    "channel_mean",
+    "channel_scale",
+    "mean_image",
+    "unit_range",
+    "pca",
+    "whiten",
+)
 
 
 def fit_preprocess(
@@ -133,7 +142,8 @@ def fit_preprocess(
         task: The targets of a regression are standardised.
         steps: Of `STEPS`: `"centre"` and `"scale"` each input; `"channel_mean"` and
             `"channel_scale"` by channel (the last dimension of a sequence); `"mean_image"`
-            subtracts it; `"pca"` decorrelates; `"whiten"` also makes every variance one.
+            subtracts it; `"unit_range"` maps the training split's values to [0, 1]; `"pca"`
+            decorrelates; `"whiten"` also makes every variance one.
         category_counts: Categories of each column of a table that holds category codes.
         components: Directions kept by `"pca"` and `"whiten"`; None keeps all.
 
@@ -198,6 +208,8 @@ def _fit_fill(inputs: Tensor, category_columns: tuple[int, ...]) -> Tensor:
 def _fit_shift_and_scale(
     inputs: Tensor, kind: str, steps: tuple[str, ...]
 ) -> tuple[Tensor, Tensor]:
+    if "unit_range" in steps:
+        return _fit_unit_range(inputs, kind)
     by_channel = bool({"channel_mean", "channel_scale"} & set(steps))
     shape = inputs.shape[1:]
     if by_channel:
@@ -212,6 +224,16 @@ def _fit_shift_and_scale(
     # A constant input has no scale; dividing by one leaves it at zero.
     scale = 1 / torch.where(deviation > 0, deviation, 1.0) if scaled else torch.ones_like(mean)
     return shift.reshape(shape), scale.reshape(shape)
+
+
+def _fit_unit_range(inputs: Tensor, kind: str) -> tuple[Tensor, Tensor]:
+    """The least value and one over the range: of each column of a table, else of all values."""
+    if kind == "vector":
+        low, high = inputs.amin(0).double(), inputs.amax(0).double()
+    else:
+        low, high = inputs.amin().double(), inputs.amax().double()
+        low, high = (v.reshape([1] * (inputs.ndim - 1)) for v in (low, high))
+    return low, 1 / torch.where(high > low, high - low, 1.0)
 
 
 def _moments(inputs: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, Tensor]:

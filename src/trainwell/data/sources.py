@@ -10,6 +10,7 @@ from typing import Any
 
 from torch.utils.data import Dataset as TorchDataset
 
+from trainwell.data.adapt import adapt
 from trainwell.data.assemble import SplitPlan, assemble
 from trainwell.data.dataset import Dataset, Task
 from trainwell.data.download import DOWNLOADS, fetch
@@ -108,6 +109,10 @@ def _load_named(
     origin: dict[str, Any] = {"kind": "name", "source": text, "options": dict(options)}
     title, preprocess = options["name"], options["preprocess"]
     reading = Reading(options["target"], options["task"], options["corrupt"])
+    if options["task"] == "reconstruction" and not text.endswith((".npz", ".npy")):
+        # Targets that are there stratify the splits before they are dropped.
+        known = _load_named(source, plan, {**options, "task": None})
+        return adapt(known, "reconstruction")
     if isinstance(source, str) and text in EMBEDDED:
         raw = EMBEDDED[text]()
         return assemble(raw, plan, name=title or text, origin=origin, preprocess=preprocess)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Mapping
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,26 +16,32 @@ from torch import nn
 
 from trainwell.data.dataset import Dataset
 from trainwell.errors import ModelError
-from trainwell.models import lenet, linear, mlp, resnet
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A model of the catalogue.
-
-    Attributes:
-        build: Called with `input_shape`, `outputs` and the model's own options.
-        year: Of publication.
-        source: Author of the publication.
-        summary: One sentence.
-        recipe: Recipe fields that suit the model where the user leaves them open.
-    """
-
-    build: Callable[..., nn.Module]
-    year: int
-    source: str
-    summary: str
-    recipe: Mapping[str, Any] = field(default_factory=dict)
+from trainwell.models import (
+    alexnet,
+    autoencoder,
+    boltzmann,
+    deep_belief,
+    densenet,
+    fractalnet,
+    highway,
+    hopfield,
+    imagenet_resnet,
+    inception,
+    lenet,
+    linear,
+    madaline,
+    mlp,
+    network_in_network,
+    perceptron,
+    preact_resnet,
+    recurrent,
+    resnet,
+    self_organising_map,
+    time_series_resnet,
+    variational_autoencoder,
+    vgg,
+)
+from trainwell.models.entry import Entry, Family
 
 
 @dataclass(frozen=True)
@@ -60,39 +69,56 @@ class ModelSpec:
         return cls(fields["name"], shape, fields["outputs"], fields["options"])
 
 
-CIFAR_RECIPE = {"epochs": 12, "batch_size": 128, "augment": ("flip", "crop")}
+FAMILY_FILES = (
+    linear,
+    perceptron,
+    madaline,
+    mlp,
+    lenet,
+    alexnet,
+    network_in_network,
+    vgg,
+    inception,
+    highway,
+    resnet,
+    imagenet_resnet,
+    preact_resnet,
+    fractalnet,
+    densenet,
+    recurrent,
+    time_series_resnet,
+    autoencoder,
+    variational_autoencoder,
+    boltzmann,
+    deep_belief,
+    hopfield,
+    self_organising_map,
+)
 
 CATALOGUE: dict[str, Entry] = {
-    "linear_regression": Entry(linear.linear, 1805, "Legendre", "One linear layer."),
-    "logistic_regression": Entry(linear.linear, 1958, "Cox", "One linear layer, sigmoid."),
-    "softmax": Entry(linear.linear, 1959, "Luce", "One linear layer, softmax."),
-    "mlp": Entry(mlp.mlp, 1986, "Rumelhart, Hinton & Williams", "Fully connected, ReLU."),
-    "lenet5": Entry(lenet.lenet5, 1998, "LeCun et al.", "Convolutions for handwritten digits."),
-    **{
-        f"resnet{depth}": Entry(
-            getattr(resnet, f"resnet{depth}"),
-            2015,
-            "He et al.",
-            "Residual network for small images.",
-            CIFAR_RECIPE,
-        )
-        for depth in (20, 32, 44, 56, 110)
-    },
+    name: entry for file in FAMILY_FILES for name, entry in file.ENTRIES.items()
 }
+FAMILIES: tuple[Family, ...] = (*resnet.FAMILIES, *preact_resnet.FAMILIES, *densenet.FAMILIES)
 
 
 def find_entry(name: str) -> Entry:
-    """The catalogue's entry of that name.
+    """The catalogue's entry of that name, or one of a family for its numbers.
 
     Raises:
         ModelError: There is none; the message names the nearest.
     """
     if name in CATALOGUE:
         return CATALOGUE[name]
+    for family in FAMILIES:
+        found = re.fullmatch(family.pattern, name)
+        if found:
+            return family.make(*(int(number) for number in found.groups()))
     near = difflib.get_close_matches(name, CATALOGUE, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
+    forms = ", ".join(family.form for family in FAMILIES)
     raise ModelError(
-        f"there is no model {name!r}", remedy=f"{hint}The models are: {', '.join(CATALOGUE)}"
+        f"there is no model {name!r}",
+        remedy=f"{hint}The models are: {', '.join(CATALOGUE)}; and {forms}",
     )
 
 
@@ -111,7 +137,8 @@ def create(
         name: A name of the catalogue, such as `"resnet20"`.
         data: Says input shape and number of outputs.
         input_shape: Shape of one example, `(C, H, W)` or `(F,)`; needed without `data`.
-        classes: Number of outputs; needed without `data`.
+        classes: Number of outputs; needed without `data`. A model that reconstructs puts out as
+            many numbers as it takes.
         seed: Draws the initial weights from a generator of their own and leaves torch's alone.
             None: from torch's default generator.
         options: Options of the model itself, such as `sizes` of `mlp`.
@@ -124,13 +151,23 @@ def create(
     spec = ModelSpec(name, shape, outputs, options)
     _refuse_unknown_options(spec, entry)
     if seed is None:
-        model = entry.build(shape, outputs, **options)
+        model = _build(spec, entry)
     else:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            model = entry.build(shape, outputs, **options)
+            model = _build(spec, entry)
     model.trainwell_spec = spec  # pyright: ignore[reportArgumentType]
     return model
+
+
+def _build(spec: ModelSpec, entry: Entry) -> nn.Module:
+    try:
+        return entry.build(spec.input_shape, spec.outputs, **spec.options)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"{spec.name} cannot be built with the options {dict(spec.options)}: {error}",
+            remedy="Check the options' values",
+        ) from error
 
 
 def rebuild(spec: ModelSpec) -> nn.Module:
@@ -150,6 +187,8 @@ def _shape_and_outputs(
 ) -> tuple[tuple[int, ...], int]:
     shape = input_shape or (data.input_shape if data else None)
     outputs = classes or (data.outputs if data else None)
+    if shape is not None and find_entry(name).task == "reconstruction":
+        outputs = math.prod(shape)
     if shape is None or outputs is None:
         raise ModelError(
             f"{name} needs to know its input shape and number of classes",
@@ -159,7 +198,9 @@ def _shape_and_outputs(
 
 
 def _refuse_unknown_options(spec: ModelSpec, entry: Entry) -> None:
-    known = [p for p in inspect.signature(entry.build).parameters if p not in _SHAPE_ARGUMENTS]
+    fixed = entry.build.keywords if isinstance(entry.build, partial) else {}
+    parameters = inspect.signature(entry.build).parameters
+    known = [p for p in parameters if p not in (*_SHAPE_ARGUMENTS, *fixed)]
     unknown = [option for option in spec.options if option not in known]
     if unknown:
         raise ModelError(

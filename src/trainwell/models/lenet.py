@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from trainwell.errors import ModelError
+from trainwell.models.entry import Entry
+from trainwell.models.shapes import require_image
 from trainwell.nn.initialisation import initialise_he
 
 
@@ -16,18 +17,13 @@ def lenet5(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
     with zeros to 32 × 32, as the paper does with the 28 × 28 digits.
 
     Args:
-        input_shape: `(C, H, W)`, H and W at least 12.
+        input_shape: `(C, H, W)`, H and W at least 8.
         outputs: `(N, outputs)` comes out.
 
     Raises:
         ModelError: The input is not an image, or too small.
     """
-    if len(input_shape) != 3 or min(input_shape[1:]) < 12:
-        raise ModelError(
-            f"lenet5 needs images of at least 12 × 12 pixels, the input is {input_shape}",
-            remedy="Use a model for small or flat inputs, such as mlp",
-        )
-    channels, height, width = input_shape
+    channels, height, width = require_image("lenet5", input_shape, 8)
     below, right = max(0, 32 - height), max(0, 32 - width)
     padding = (right // 2, right - right // 2, below // 2, below - below // 2)
     height, width = height + below, width + right
@@ -49,3 +45,16 @@ def lenet5(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
     )
     initialise_he(model)
     return model
+
+
+ENTRIES = {
+    "lenet5": Entry(
+        lenet5,
+        1998,
+        "LeCun et al.",
+        "Convolutions for handwritten digits.",
+        (1, 32, 32),
+        recipe={"learning_rate": 0.05, "batch_size": 64},
+        published="0.95 % error on MNIST",
+    )
+}

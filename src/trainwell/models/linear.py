@@ -1,10 +1,12 @@
-"""Linear models: linear regression, logistic regression and the softmax classifier."""
+"""Linear models: regression, logistic regression, the softmax classifier and the linear SVM."""
 
 from __future__ import annotations
 
 import math
 
 from torch import nn
+
+from trainwell.models.entry import Entry
 
 
 def linear(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
@@ -21,3 +23,23 @@ def linear(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return nn.Sequential(nn.Flatten(), layer)
+
+
+DIGIT = (1, 28, 28)
+ENTRIES = {
+    "linear_regression": Entry(
+        linear, 1805, "Legendre", "One linear layer, squared error.", (13,), 1, suits="diabetes"
+    ),
+    "logistic_regression": Entry(
+        linear, 1958, "Cox", "One linear layer, sigmoid.", (30,), 1, suits="breast-cancer"
+    ),
+    "softmax": Entry(linear, 1959, "Luce", "One linear layer, softmax.", DIGIT),
+    "linear_svm": Entry(
+        linear,
+        1995,
+        "Cortes & Vapnik",
+        "One linear layer, hinge loss and L2 penalty.",
+        DIGIT,
+        recipe={"loss": "hinge", "learning_rate": 0.01},
+    ),
+}

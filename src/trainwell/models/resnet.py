@@ -1,12 +1,23 @@
-"""Residual networks for small images (He, Zhang, Ren & Sun 2015, section 4.2)."""
+"""Residual networks for small images (He, Zhang, Ren & Sun 2015, section 4.2).
+
+The plain networks of the same depth stand beside them, and the variant that drops whole branches
+while training (Huang et al. 2016).
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional
 
 from trainwell.errors import ModelError
+from trainwell.models.entry import CIFAR, Entry, Family
+from trainwell.models.shapes import require_image
+from trainwell.nn.dropout import StochasticDepth
 from trainwell.nn.initialisation import initialise_he
+
+CIFAR_RECIPE = {"epochs": 12, "batch_size": 128, "augment": ("flip", "crop")}
 
 
 class ResidualBlock(nn.Module):
@@ -19,20 +30,24 @@ class ResidualBlock(nn.Module):
         channels_in: Channels of `(N, C, H, W)` going in.
         channels_out: Channels coming out.
         stride: 2 halves height and width.
+        survival: Probability that the branch is used in a training step.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, stride: int, survival: float = 1.0
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
         self.norm1 = nn.BatchNorm2d(channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels_out)
+        self.drop = StochasticDepth(survival) if survival < 1 else nn.Identity()
         self.stride = stride
         self.new_channels = channels_out - channels_in
 
     def forward(self, images: Tensor) -> Tensor:
         hidden = functional.relu(self.norm1(self.conv1(images)), inplace=True)
-        hidden = self.norm2(self.conv2(hidden))
+        hidden = self.drop(self.norm2(self.conv2(hidden)))
         return functional.relu(hidden + self.shortcut(images), inplace=True)
 
     def shortcut(self, images: Tensor) -> Tensor:
@@ -43,6 +58,30 @@ class ResidualBlock(nn.Module):
         return functional.pad(kept, (0, 0, 0, 0, before, self.new_channels - before))
 
 
+class PlainBlock(nn.Module):
+    """The two convolutions of a residual block without its shortcut.
+
+    Args:
+        channels_in: Channels of `(N, C, H, W)` going in.
+        channels_out: Channels coming out.
+        stride: 2 halves height and width.
+        survival: Must be 1: without a shortcut nothing would be left.
+    """
+
+    def __init__(
+        self, channels_in: int, channels_out: int, stride: int, survival: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels_out)
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels_out)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = functional.relu(self.norm1(self.conv1(images)), inplace=True)
+        return functional.relu(self.norm2(self.conv2(hidden)), inplace=True)
+
+
 class CifarResNet(nn.Module):
     """Three stages of 16, 32 and 64 channels with `(depth − 2) / 6` blocks each.
 
@@ -50,31 +89,35 @@ class CifarResNet(nn.Module):
         input_shape: `(C, H, W)`, H and W at least 8.
         outputs: `(N, outputs)` comes out.
         depth: Layers with weights, 6n + 2: 20, 32, 44, 56, 110, 1202.
+        block: Of which it is built.
+        last_survival: Probability that the last branch is used in a training step; it falls
+            linearly from 1 at the input (Huang et al. 2016).
 
     Raises:
         ModelError: The depth is not 6n + 2, or the input is not an image of that size.
     """
 
-    def __init__(self, input_shape: tuple[int, ...], outputs: int, depth: int) -> None:
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        outputs: int,
+        depth: int,
+        block: type[ResidualBlock] | type[PlainBlock] = ResidualBlock,
+        last_survival: float = 1.0,
+    ) -> None:
         super().__init__()
-        if depth < 8 or (depth - 2) % 6:
-            raise ModelError(
-                f"a CIFAR ResNet of depth {depth} does not exist", remedy="Use a depth of 6n + 2"
-            )
-        if len(input_shape) != 3 or min(input_shape[1:]) < 8:
-            raise ModelError(
-                f"resnet{depth} needs images of at least 8 × 8 pixels, the input is {input_shape}",
-                remedy="Use a model for flat inputs, such as mlp",
-            )
-        self.conv = nn.Conv2d(input_shape[0], 16, 3, padding=1, bias=False)
+        channels, _, _ = require_image(f"a residual network of depth {depth}", input_shape, 8)
+        self.conv = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(16)
+        count = blocks_per_stage(depth)
         blocks: list[nn.Module] = []
         channels_in = 16
-        for stage, channels in enumerate((16, 32, 64)):
-            for position in range((depth - 2) // 6):
+        for stage, channels_out in enumerate((16, 32, 64)):
+            for position in range(count):
                 stride = 2 if stage and not position else 1
-                blocks.append(ResidualBlock(channels_in, channels, stride))
-                channels_in = channels
+                survival = 1 - (len(blocks) + 1) / (3 * count) * (1 - last_survival)
+                blocks.append(block(channels_in, channels_out, stride, survival))
+                channels_in = channels_out
         self.blocks = nn.Sequential(*blocks)
         self.classifier = nn.Linear(64, outputs)
         initialise_he(self)
@@ -84,26 +127,72 @@ class CifarResNet(nn.Module):
         return self.classifier(self.blocks(hidden).mean((2, 3)))
 
 
-def resnet20(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """ResNet-20, 0.27 M parameters; 8.75 % error on CIFAR-10 in the paper."""
-    return CifarResNet(input_shape, outputs, depth=20)
+def blocks_per_stage(depth: int) -> int:
+    """How many blocks each of the three stages has.
+
+    Raises:
+        ModelError: The depth is not 6n + 2.
+    """
+    if depth < 8 or (depth - 2) % 6:
+        below = max(8, depth - (depth - 2) % 6)
+        raise ModelError(
+            f"a CIFAR ResNet of depth {depth} does not exist",
+            remedy=f"Depths are 6n + 2, such as {below} or {below + 6}",
+        )
+    return (depth - 2) // 6
 
 
-def resnet32(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """ResNet-32, 0.46 M parameters; 7.51 % error on CIFAR-10 in the paper."""
-    return CifarResNet(input_shape, outputs, depth=32)
+PUBLISHED = {20: "8.75", 32: "7.51", 44: "7.17", 56: "6.97", 110: "6.43", 1202: "7.93"}
 
 
-def resnet44(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """ResNet-44, 0.66 M parameters; 7.17 % error on CIFAR-10 in the paper."""
-    return CifarResNet(input_shape, outputs, depth=44)
+def _make_resnet(depth: int) -> Entry:
+    blocks_per_stage(depth)
+    error = PUBLISHED.get(depth)
+    return Entry(
+        partial(CifarResNet, depth=depth),
+        2015,
+        "He et al.",
+        f"Residual network of {depth} layers for small images.",
+        CIFAR,
+        recipe=CIFAR_RECIPE,
+        published=f"{error} % error on CIFAR-10" if error else "",
+    )
 
 
-def resnet56(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """ResNet-56, 0.85 M parameters; 6.97 % error on CIFAR-10 in the paper."""
-    return CifarResNet(input_shape, outputs, depth=56)
+def _make_plain(depth: int) -> Entry:
+    blocks_per_stage(depth)
+    return Entry(
+        partial(CifarResNet, depth=depth, block=PlainBlock),
+        2015,
+        "He et al.",
+        f"The residual network of {depth} layers without its shortcuts.",
+        CIFAR,
+        recipe=CIFAR_RECIPE,
+    )
 
 
-def resnet110(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """ResNet-110, 1.7 M parameters; 6.43 % error on CIFAR-10 in the paper."""
-    return CifarResNet(input_shape, outputs, depth=110)
+def _make_stochastic_depth(depth: int) -> Entry:
+    blocks_per_stage(depth)
+    return Entry(
+        partial(CifarResNet, depth=depth, last_survival=0.5),
+        2016,
+        "Huang et al.",
+        f"Residual network of {depth} layers that drops branches while training.",
+        CIFAR,
+        recipe=CIFAR_RECIPE,
+        published="5.23 % error on CIFAR-10" if depth == 110 else "",
+    )
+
+
+ENTRIES = {
+    **{f"resnet{depth}": _make_resnet(depth) for depth in PUBLISHED},
+    **{f"plain{depth}": _make_plain(depth) for depth in (20, 56)},
+    "stochastic_depth_resnet110": _make_stochastic_depth(110),
+}
+FAMILIES = (
+    Family(r"resnet(\d+)", _make_resnet, "resnet{6n+2}"),
+    Family(r"plain(\d+)", _make_plain, "plain{6n+2}"),
+    Family(
+        r"stochastic_depth_resnet(\d+)", _make_stochastic_depth, "stochastic_depth_resnet{6n+2}"
+    ),
+)

@@ -32,7 +32,22 @@ def show_evaluation(evaluation: Mapping[str, Any]) -> str:
         parts.append(section(f"Predicted against true, {split} split", chart))
     if evaluation.get("worst"):
         parts.append(section(f"Worst mistakes, {split} split", show_worst(evaluation["worst"])))
+    if evaluation.get("reconstructions"):
+        pairs = "".join(_show_pictures(pair) for pair in evaluation["reconstructions"])
+        note = '<p class="quiet">Above: the example. Below: what the model made of it.</p>'
+        pairs = f'{note}<div class="pairs">{pairs}</div>'
+        parts.append(section(f"Reconstructions, {split} split", pairs))
+    if evaluation.get("samples"):
+        note = '<p class="quiet">Made by the model, none of them an example.</p>'
+        sheet = f'{note}<div class="samples">{_show_pictures(evaluation["samples"])}</div>'
+        parts.append(section("Samples", sheet))
     return "".join(parts)
+
+
+def _show_pictures(pictures: Sequence[str]) -> str:
+    """Those that are pictures; a run folder may have been written by anybody."""
+    shown = [p for p in pictures if isinstance(p, str) and PICTURE.fullmatch(p)]
+    return "<div>" + "".join(f'<img src="{p}" alt="">' for p in shown) + "</div>"
 
 
 def show_confusion(evaluation: Mapping[str, Any]) -> str:

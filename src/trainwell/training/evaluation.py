@@ -14,6 +14,7 @@ from trainwell.data.batches import Batches
 from trainwell.data.dataset import Task
 from trainwell.data.preprocess import Preprocess
 from trainwell.nn.losses import Loss
+from trainwell.nn.objective import make_objective
 from trainwell.training.metrics import Totals, is_classification
 
 
@@ -69,13 +70,14 @@ class Evaluator:
         """
         totals = Totals(self.task, self.batches.device)
         outputs = []
+        objective = make_objective(model, self.loss)
         with evaluating(model), torch.inference_mode():
             for batch in self.batches.read():
                 if self.should_stop():
                     raise EvaluationStopped
                 with self.precision():
-                    out = model(batch.inputs)
-                    totals.add(self.loss(out, batch.targets), out, batch.targets)
+                    out, loss = objective(batch.inputs, batch.targets)
+                    totals.add(loss, out, batch.targets)
                 outputs.append(out.float())
         together = torch.cat(outputs)
         scores = {name.removeprefix("_"): value for name, value in totals.read("").items()}

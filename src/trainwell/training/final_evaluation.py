@@ -15,6 +15,8 @@ from trainwell.training.evaluation import Evaluation
 from trainwell.training.metrics import is_classification, predict_classes
 
 WORST = 24
+SAMPLES = 48
+RECONSTRUCTED = 12
 MOST_SCATTER_POINTS = 2000
 
 
@@ -44,7 +46,32 @@ def describe_evaluation(data: Dataset, split_name: str, evaluation: Evaluation) 
         predictions = data.preprocess.decode_outputs(outputs).reshape(split.targets.shape)
         described["scatter"] = _scatter(split.targets, predictions)
         described["worst"] = _worst_predicted(data, split, predictions)
+    elif data.task == "reconstruction" and data.kind == "image":
+        described["reconstructions"] = _show_reconstructions(data, split, outputs)
     return described
+
+
+def show_samples(data: Dataset, samples: Tensor) -> list[str]:
+    """Generated pictures as `data:` addresses; none where the data is no pictures.
+
+    Args:
+        data: What the model learned.
+        samples: `(N, *input_shape)` as the model sees them.
+    """
+    if data.kind != "image" or samples.ndim != 4:
+        return []
+    return [encode_picture(sample) for sample in samples.cpu()]
+
+
+def _show_reconstructions(data: Dataset, split: Split, outputs: Tensor) -> list[list[str]]:
+    """Pictures, each with what the model made of it."""
+    if not isinstance(split.inputs, Tensor) or len(data.input_shape) != 3:
+        return []
+    made = outputs[:RECONSTRUCTED].reshape(-1, *data.input_shape)
+    return [
+        [encode_picture(original), encode_picture(copy)]
+        for original, copy in zip(split.inputs[: len(made)], made, strict=True)
+    ]
 
 
 def count_confusions(predicted: Tensor, targets: Tensor, classes: int) -> list[list[int]]:

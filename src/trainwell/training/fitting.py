@@ -13,8 +13,9 @@ from torch import nn
 from trainwell.data.dataset import Dataset
 from trainwell.errors import NonFiniteError
 from trainwell.nn.losses import Loss
+from trainwell.nn.objective import Generative, Prepared
 from trainwell.training.checkpoint import Checkpoint
-from trainwell.training.final_evaluation import describe_evaluation
+from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
 from trainwell.training.fingerprint import digest_weights, fingerprint
 from trainwell.training.nonfinite import describe_non_finite
 from trainwell.training.observer import Observer, Progress
@@ -172,6 +173,8 @@ def run_training(
             for message in metrics.messages:
                 folder.note("damaged_metrics", message)
         else:
+            if isinstance(setting.model, Prepared):
+                setting.model.prepare(_all_inputs(setting))
             session.loop.recorder.save()
             folder.write_json("run.json", start)
         _tell_started(folder, session, observers)
@@ -189,6 +192,12 @@ def run_training(
     _tell_ended(observers, reason)
 
 
+def _all_inputs(setting: Setting) -> torch.Tensor:
+    """The training split as the model sees it, without augmentation."""
+    batches = setting.batches(setting.data.train, train=False)
+    return torch.cat([batch.inputs for batch in batches.read()])
+
+
 def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> None:
     """Evaluates the weights that the training leaves; the test split is read only here."""
     setting, position = session.setting, session.loop.position
@@ -200,7 +209,10 @@ def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> N
         evaluated = setting.evaluator(data.test).measure(model)
         scores |= evaluated.named("test")
     evaluated = evaluated or setting.evaluator(data.valid).measure(model)
-    folder.write_json("evaluation.json", describe_evaluation(data, split_name, evaluated))
+    described = describe_evaluation(data, split_name, evaluated)
+    if isinstance(model, Generative):
+        described["samples"] = show_samples(data, model.generate(SAMPLES))
+    folder.write_json("evaluation.json", described)
     row = {"kind": "final", "step": position.step, "epoch": position.epoch, **scores}
     session.loop.recorder.record(row)
     metrics = {**_last_train_scores(folder), **scores}

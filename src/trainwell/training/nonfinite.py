@@ -12,6 +12,7 @@ from trainwell.data.batches import Batch
 from trainwell.errors import NonFiniteError
 from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
+from trainwell.nn.objective import make_objective
 
 
 def explain_non_finite(
@@ -30,7 +31,7 @@ def explain_non_finite(
     replica = copy.deepcopy(model)
     layer, outputs = find_first_layer(replica, batch.inputs)
     rows = ids[_bad_rows(batch, outputs)].tolist()
-    value = loss(outputs, batch.targets)
+    _, value = make_objective(replica, loss)(batch.inputs, batch.targets)
     value.backward()
     seen = f"the loss is {float(value.detach()):g}"
     if torch.isfinite(value):

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.nn.losses import Loss
+from trainwell.nn.objective import make_objective
 from trainwell.training.recipe import Precision
 
 TRIALS = 5
@@ -139,7 +140,7 @@ def _pass(
     candidate: Resolved, model: nn.Module, loss: Loss, inputs: Tensor, targets: Tensor
 ) -> None:
     with candidate.context(inputs.device):
-        value = loss(model(inputs), targets)
+        _, value = make_objective(model, loss)(inputs, targets)
     model.zero_grad(set_to_none=True)
     value.backward()
 

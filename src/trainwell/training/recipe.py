@@ -16,6 +16,7 @@ import tomli_w
 
 from trainwell.data.augment import AUGMENTATIONS
 from trainwell.errors import RecipeError
+from trainwell.nn.losses import LOSSES
 from trainwell.optim.optimizers import OPTIMIZERS
 from trainwell.optim.schedules import SCHEDULES
 
@@ -49,6 +50,7 @@ class Recipe:
             back to the best weights; None: train to the end.
         augment: Names of `trainwell.data.augment.AUGMENTATIONS`, in order.
         label_smoothing: Probability spread over all classes, in [0, 1).
+        loss: A name of `trainwell.nn.losses.LOSSES`; None: the loss of maximum likelihood.
         seed: Of initial weights, order, augmentation and dropout.
         watch: Whether layers are read during the training (instrumented steps).
         device: `"auto"` (an accelerator if there is one), `"cpu"`, `"cuda"`, `"cuda:1"`, ...
@@ -77,6 +79,7 @@ class Recipe:
     early_stop: int | None = None
     augment: tuple[str, ...] | None = None
     label_smoothing: float = 0.0
+    loss: str | None = None
     seed: int = 0
     watch: bool = True
     device: str = "auto"
@@ -223,6 +226,7 @@ def _refuse_impossible(recipe: Recipe) -> None:
     shares = ("momentum", "warmup", "average", "label_smoothing")
     _require_range(recipe, shares, low=0, below=1)
     _require_name("optimizer", recipe.optimizer, OPTIMIZERS)
+    _require_name("loss", recipe.loss, LOSSES)
     _require_name("schedule", recipe.schedule, SCHEDULES)
     _require_name("precision", recipe.precision, typing.get_args(Precision))
     for name in recipe.augment or ():

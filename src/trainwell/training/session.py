@@ -17,6 +17,7 @@ from trainwell.data.batches import Batch, Batches, open_reader
 from trainwell.data.dataset import Dataset, Split
 from trainwell.errors import DataError, ModelError, NonFiniteError, RecipeError
 from trainwell.nn.losses import Loss, choose_loss
+from trainwell.nn.objective import make_objective
 from trainwell.optim.optimizers import build_optimizer
 from trainwell.optim.schedules import SCHEDULES
 from trainwell.training.early_stop import EarlyStop
@@ -215,8 +216,7 @@ def build_step(
     )
     return TrainingStep(
         model,
-        torch.compile(model) if recipe.compile else model,
-        setting.loss,
+        make_objective(model, setting.loss, compiled=recipe.compile),
         optimizer,
         rates,
         Totals(setting.data.task, setting.device),
@@ -296,7 +296,7 @@ def try_forward(model: nn.Module, loss_of: Callable[[int], Loss], batch: Batch) 
         with torch.no_grad():
             outputs = model(batch.inputs)
             loss = loss_of(_width(outputs))
-            loss(outputs, batch.targets)
+            make_objective(model, loss)(batch.inputs, batch.targets)
     except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise ModelError(
             f"the model fails on inputs {tuple(batch.inputs.shape)} with targets "
@@ -329,7 +329,7 @@ def loss_for(data: Dataset, recipe: Recipe) -> Callable[[int], Loss]:
                 f"{data.outputs}",
                 remedy=f"Give its last layer {data.outputs} outputs",
             )
-        return choose_loss(data.task, outputs, recipe.label_smoothing)
+        return choose_loss(data.task, outputs, recipe.label_smoothing, recipe.loss)
 
     return choose
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from trainwell.data.batches import Batch
-from trainwell.nn.losses import Loss
+from trainwell.nn.objective import Objective
 from trainwell.optim.schedules import Schedule, rate_at
 from trainwell.training.guard import UpdateGuard, total_norm
 from trainwell.training.metrics import Totals
@@ -63,8 +62,7 @@ class TrainingStep:
 
     Args:
         model: Trained in place.
-        forward: The model, compiled or not.
-        loss: Mean over a batch.
+        objective: Outputs and mean loss of a batch.
         optimizer: Over the model's parameters.
         rates: The learning rate of every update.
         totals: Where loss and score are added up.
@@ -77,8 +75,7 @@ class TrainingStep:
     def __init__(
         self,
         model: nn.Module,
-        forward: Callable[[Tensor], Tensor],
-        loss: Loss,
+        objective: Objective,
         optimizer: Optimizer,
         rates: RatePlan,
         totals: Totals,
@@ -88,7 +85,7 @@ class TrainingStep:
         clip_norm: float | None,
         average: AveragedModel | None,
     ) -> None:
-        self.model, self.forward, self.loss = model, forward, loss
+        self.model, self.objective = model, objective
         self.optimizer, self.rates, self.totals = optimizer, rates, totals
         self.micro_batch, self.clip_norm, self.average = micro_batch, clip_norm, average
         self.resolved = resolved
@@ -139,8 +136,7 @@ class TrainingStep:
 
     def _backward(self, inputs: Tensor, targets: Tensor, share: float) -> None:
         with self.resolved.context(self.device):
-            outputs = self.forward(inputs)
-            loss = self.loss(outputs, targets)
+            outputs, loss = self.objective(inputs, targets)
         self.totals.add(loss.detach(), outputs.detach(), targets)
         weighted = loss if share == 1.0 else loss * share
         if self.scaler is not None:

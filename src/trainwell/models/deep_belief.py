@@ -1,0 +1,54 @@
+"""A deep belief network as it is used to classify (Hinton, Osindero & Teh 2006)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from trainwell.models.entry import Entry
+from trainwell.models.mlp import mlp
+from trainwell.models.pretraining import pretrain_boltzmann_layers
+
+
+class DeepBelief(nn.Module):
+    """Sigmoid layers, pretrained as restricted Boltzmann machines, then trained with the targets.
+
+    Args:
+        input_shape: Shape of one example; `(N, *input_shape)` goes in, values in [0, 1].
+        outputs: `(N, outputs)` comes out.
+        sizes: Units of each hidden layer.
+        pretrain_epochs: Of each layer; 0: none, a plain network of sigmoid units.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        outputs: int,
+        sizes: Sequence[int] | int = (300, 150),
+        pretrain_epochs: int = 10,
+    ) -> None:
+        super().__init__()
+        self.pretrain_epochs = pretrain_epochs
+        self.layers = mlp((math.prod(input_shape),), outputs, sizes, activation="sigmoid")
+
+    def prepare(self, inputs: Tensor) -> None:
+        hidden = [m for m in self.layers.modules() if isinstance(m, nn.Linear)][:-1]
+        if self.pretrain_epochs:
+            pretrain_boltzmann_layers(hidden, inputs.flatten(1), self.pretrain_epochs)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layers(inputs.flatten(1))
+
+
+ENTRIES = {
+    "deep_belief": Entry(
+        DeepBelief,
+        2006,
+        "Hinton et al.",
+        "Sigmoid layers pretrained as Boltzmann machines.",
+        (1, 28, 28),
+        preprocess=("unit_range",),
+    )
+}

@@ -1,0 +1,88 @@
+"""The Hopfield network (Hopfield 1982): remembers patterns and completes spoilt ones."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from trainwell.models.entry import Entry
+from trainwell.models.madaline import sign
+from trainwell.nn.losses import Loss
+from trainwell.nn.objective import follow
+
+SPOILT = 0.15
+MOST_SWEEPS = 10
+
+
+class Hopfield(nn.Module):
+    """Units of ±1 with symmetric weights, W += s sᵀ for each pattern (Hebb's rule).
+
+    Inputs count by their sign. The loss shown is the squared error of what is recalled from the
+    inputs with 15 % of the units turned over, always the same ones. About 0.14 patterns for each
+    unit can be kept.
+
+    Args:
+        input_shape: Shape of one example; `(N, *input_shape)` goes in.
+        outputs: The number of values of one example; `(N, outputs)` of ±1 comes out.
+        sweeps: Times that all units are updated, at once, to recall.
+    """
+
+    def __init__(
+        self, input_shape: tuple[int, ...], outputs: int, sweeps: int = MOST_SWEEPS
+    ) -> None:
+        super().__init__()
+        size = math.prod(input_shape)
+        self.sweeps = sweeps
+        self.weight = nn.Parameter(torch.zeros(size, size))
+        turned = torch.ones(size)
+        turned[torch.randperm(size)[: round(SPOILT * size)]] = -1.0
+        self.register_buffer("turned", turned)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """What is recalled from inputs."""
+        state = sign(inputs.flatten(1))
+        couplings = self.weight - torch.diag(self.weight.diagonal())
+        for _ in range(self.sweeps):
+            sums = state @ couplings
+            # A unit that nothing drives keeps its state.
+            state = torch.where(sums == 0, state, sign(sums))
+        return state
+
+    def energy(self, inputs: Tensor) -> Tensor:
+        """−½ s·W·s of each example's signs, `(N,)`: recalling never raises it unit by unit."""
+        state = sign(inputs.flatten(1))
+        couplings = self.weight - torch.diag(self.weight.diagonal())
+        return -0.5 * ((state @ couplings) * state).sum(1)
+
+    def measure(self, inputs: Tensor, targets: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+        state = sign(inputs.flatten(1))
+        assert isinstance(self.turned, Tensor)
+        with torch.no_grad():
+            recalled = self(state * self.turned)
+        shown = (recalled - state).square().mean()
+        return recalled, follow(self.energy(inputs).mean() / state.shape[1], shown)
+
+
+ENTRIES = {
+    "hopfield": Entry(
+        Hopfield,
+        1982,
+        "Hopfield",
+        "Remembers patterns by Hebb's rule and completes them.",
+        (1, 8, 8),
+        64,
+        recipe={
+            "optimizer": "sgd",
+            "learning_rate": 1.0,
+            "momentum": 0.0,
+            "weight_decay": 0.0,
+            "schedule": "constant",
+            "warmup": 0.0,
+            "epochs": 1,
+        },
+        task="reconstruction",
+        suits="patterns",
+    )
+}
