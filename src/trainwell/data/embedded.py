@@ -149,8 +149,8 @@ def shapes() -> RawData:
     size = 12.0 + 20.0 * torch.rand(400, 1, 1, generator=generator)
     centre = size + (96 - 2 * size) * torch.rand(400, 2, 1, generator=generator)
     along = torch.arange(96.0)
-    x = ((along - centre[:, :1]) / size).unsqueeze(1)
-    y = ((along - centre[:, 1:]) / size).unsqueeze(2)
+    x = (along - centre[:, :1]) / size
+    y = ((along - centre[:, 1:]) / size).transpose(1, 2)
     kinds = (
         x.square() + y.square() <= 1,
         (x.abs() <= 0.8) & (y.abs() <= 0.8),

@@ -259,7 +259,7 @@ class SequenceAutoencoder(nn.Module):
         self.steps, values = sequence_shape(input_shape)
         self.is_image = len(input_shape) == 3
         self.channels = input_shape[0] if self.is_image else 1
-        self.read = AsSequence()
+        self.read = AsSequence(input_shape)
         self.reader = make_recurrent("lstm", values, units)
         self.writer = make_recurrent("lstm", units, units)
         self.output = nn.Linear(units, values)

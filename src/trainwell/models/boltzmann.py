@@ -148,7 +148,7 @@ ENTRIES = {
         64,
         recipe={
             "optimizer": "sgd",
-            "learning_rate": 0.05,
+            "learning_rate": 0.1,
             "momentum": 0.5,
             "weight_decay": 1e-4,
             "schedule": "linear",

@@ -22,6 +22,7 @@ from trainwell.models import (
     boltzmann,
     deep_belief,
     densenet,
+    fixup_resnet,
     fractalnet,
     highway,
     hopfield,
@@ -81,6 +82,7 @@ FAMILY_FILES = (
     inception,
     highway,
     resnet,
+    fixup_resnet,
     imagenet_resnet,
     preact_resnet,
     fractalnet,
@@ -98,7 +100,12 @@ FAMILY_FILES = (
 CATALOGUE: dict[str, Entry] = {
     name: entry for file in FAMILY_FILES for name, entry in file.ENTRIES.items()
 }
-FAMILIES: tuple[Family, ...] = (*resnet.FAMILIES, *preact_resnet.FAMILIES, *densenet.FAMILIES)
+FAMILIES: tuple[Family, ...] = (
+    *resnet.FAMILIES,
+    *fixup_resnet.FAMILIES,
+    *preact_resnet.FAMILIES,
+    *densenet.FAMILIES,
+)
 
 
 def find_entry(name: str) -> Entry:

@@ -64,7 +64,7 @@ class SequenceClassifier(nn.Module):
     ) -> None:
         super().__init__()
         _, values = sequence_shape(input_shape)
-        self.read = AsSequence()
+        self.read = AsSequence(input_shape)
         self.recurrent = make_recurrent(kind, values, units, layers)
         self.classifier = nn.Linear(units, outputs)
         initialise_glorot(self)
@@ -94,7 +94,7 @@ class ResidualLstm(nn.Module):
         if layers < 2:
             raise ModelError(f"residual_lstm needs at least 2 layers, not {layers}")
         _, values = sequence_shape(input_shape)
-        self.read = AsSequence()
+        self.read = AsSequence(input_shape)
         self.first = make_recurrent("lstm", values, units)
         self.others = nn.ModuleList(make_recurrent("lstm", units, units) for _ in range(layers - 1))
         self.classifier = nn.Linear(units, outputs)
@@ -122,7 +122,7 @@ class SequenceToSequence(nn.Module):
     def __init__(self, input_shape: tuple[int, ...], outputs: int, units: int = 64) -> None:
         super().__init__()
         _, values = sequence_shape(input_shape)
-        self.read, self.steps = AsSequence(), outputs
+        self.read, self.steps = AsSequence(input_shape), outputs
         self.encoder = make_recurrent("lstm", values, units)
         self.decoder = nn.LSTMCell(1, units)
         self.write = nn.Linear(units, 1)

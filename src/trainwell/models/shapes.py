@@ -46,9 +46,17 @@ def sequence_shape(input_shape: tuple[int, ...]) -> tuple[int, int]:
 
 
 class AsSequence(nn.Module):
-    """Turns a batch of any kind of input into sequences `(N, T, F)`, as `sequence_shape` says."""
+    """Turns a batch of any kind of input into sequences `(N, T, F)`, as `sequence_shape` says.
+
+    Args:
+        input_shape: Of one example.
+    """
+
+    def __init__(self, input_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dimensions = len(input_shape)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        if inputs.ndim == 4:
+        if self.dimensions == 3:
             return inputs.transpose(1, 2).flatten(2)
-        return inputs if inputs.ndim == 3 else inputs.flatten(1).unsqueeze(2)
+        return inputs if self.dimensions == 2 else inputs.flatten(1).unsqueeze(2)

@@ -55,7 +55,7 @@ class TimeSeriesResNet(nn.Module):
     def __init__(self, input_shape: tuple[int, ...], outputs: int) -> None:
         super().__init__()
         _, values = sequence_shape(input_shape)
-        self.read = AsSequence()
+        self.read = AsSequence(input_shape)
         widths = (values, 64, 128, 128)
         self.blocks = nn.Sequential(*(TimeSeriesBlock(a, b) for a, b in itertools.pairwise(widths)))
         self.classifier = nn.Linear(widths[-1], outputs)
