@@ -17,7 +17,7 @@ MOST_SWEEPS = 10
 
 
 class Hopfield(nn.Module):
-    """Units of ±1 with symmetric weights, W += s sᵀ for each pattern (Hebb's rule).
+    """Units of ±1 with symmetric weights, W += s sᵀ / F for each pattern (Hebb's rule).
 
     Inputs count by their sign. The loss shown is the squared error of what is recalled from the
     inputs with 15 % of the units turned over, always the same ones. About 0.14 patterns for each
@@ -62,7 +62,7 @@ class Hopfield(nn.Module):
         with torch.no_grad():
             recalled = self(state * self.turned)
         shown = (recalled - state).square().mean()
-        return recalled, follow(self.energy(inputs).mean() / state.shape[1], shown)
+        return recalled, follow(2 * self.energy(inputs).mean() / state.shape[1], shown)
 
 
 ENTRIES = {
