@@ -94,7 +94,7 @@ def test_rule_two_flips_the_unit_that_disturbs_least_and_helps() -> None:
         model.hidden.bias.zero_()
         model.output.weight.copy_(torch.tensor([[1.0, 1.0]]))
         model.output.bias.fill_(0.5)
-    # Both sums are negative, so the output is -1.5: wrong. Flipping unit 1, nearer to zero, mends it.
+    # Both sums are negative: the output is -1.5, wrong. Flipping unit 1, nearer to zero, mends it.
     signs, flipped = model._flip_on_trial(torch.tensor([[-2.0, -0.1]]), torch.ones(1, 1))
     assert signs.tolist() == [[-1.0, 1.0]]
     assert flipped.tolist() == [[0.0, 1.0]]

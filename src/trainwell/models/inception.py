@@ -319,7 +319,7 @@ ENTRIES = {
         "22 layers of inception modules, no wide fully connected layer.",
         IMAGENET,
         1000,
-        recipe={"learning_rate": 0.01},
+        recipe={"learning_rate": 0.01, "clip_norm": 1.0},
         published="6.67 % top-5 error on ImageNet, 7 networks",
         suits="shapes",
     ),

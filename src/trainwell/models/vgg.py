@@ -6,6 +6,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from trainwell.models.alexnet import draw_small
 from trainwell.models.entry import IMAGENET, Entry
 from trainwell.models.shapes import require_image
 from trainwell.nn.initialisation import initialise_he
@@ -59,6 +60,7 @@ class Vgg(nn.Module):
             nn.Linear(4096, outputs),
         )
         initialise_he(self)
+        draw_small(self.classifier)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.features(images))
@@ -72,7 +74,7 @@ ENTRIES = {
         f"{depth} layers of small convolutions and wide fully connected layers.",
         IMAGENET,
         1000,
-        recipe={"learning_rate": 0.01},
+        recipe={"learning_rate": 0.01, "clip_norm": 1.0},
         published=f"{PUBLISHED[depth]} % top-1 error on ImageNet, one scale",
         suits="shapes",
     )
