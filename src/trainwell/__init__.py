@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trainwell.errors import TrainwellError
     from trainwell.findings import Finding
     from trainwell.run import Run
+    from trainwell.training import transfer
     from trainwell.training.recipe import Recipe
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "load_run",
     "models",
     "resume",
+    "transfer",
 ]
 
 _HOMES = {
@@ -45,10 +47,12 @@ _HOMES = {
     "resume": "trainwell.api",
 }
 
+_MODULES = {"models": "trainwell.models", "transfer": "trainwell.training.transfer"}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "models":
-        return importlib.import_module("trainwell.models")
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'trainwell' has no attribute {name!r}")

@@ -17,10 +17,10 @@ from trainwell.nn.losses import Loss
 from trainwell.run import Run
 from trainwell.training.checkpoint import newest_checkpoint, quarantine
 from trainwell.training.defaults import complete_recipe
+from trainwell.training.final_weights import final_weights
 from trainwell.training.fingerprint import fingerprint, list_changes
 from trainwell.training.fitting import (
     describe_run,
-    final_weights,
     prepare,
     run_training,
     write_parts,

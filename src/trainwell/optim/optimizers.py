@@ -57,6 +57,7 @@ def build_optimizer(
     learning_rate: float,
     weight_decay: float,
     momentum: float | None,
+    depths: Mapping[str, int] | None = None,
 ) -> optim.Optimizer:
     """The optimiser of that name over the parameters of a model.
 
@@ -69,6 +70,8 @@ def build_optimizer(
         learning_rate: Of every group.
         weight_decay: Of parameters with two or more dimensions.
         momentum: Where the optimiser has one.
+        depths: For each parameter its depth: a group holds parameters of one, and says it under
+            `"depth"`. None: all are at depth 0.
     """
     kind = OPTIMIZERS[name]
     options = dict(kind.options)
@@ -80,14 +83,26 @@ def build_optimizer(
     parameters = [p for p in model.parameters() if p.requires_grad]
     if kind.fused and _all_can_be_fused(parameters):
         options["fused"] = True
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    optimizer = kind.build([g for g in groups if g["params"]], lr=learning_rate, **options)
+    groups = _group(model, weight_decay, depths or {})
+    optimizer = kind.build(groups, lr=learning_rate, **options)
     if kind.build is optim.SGD and options.get("momentum"):
         _start_momentum_at_zero(optimizer)
     return optimizer
+
+
+def _group(
+    model: nn.Module, weight_decay: float, depths: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """One group for each depth and for decayed and other parameters."""
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        depth, is_decayed = depths.get(name, 0), parameter.ndim >= 2
+        decay = weight_decay if is_decayed else 0.0
+        empty = {"params": [], "weight_decay": decay, "depth": depth}
+        groups.setdefault((depth, not is_decayed), empty)["params"].append(parameter)
+    return [groups[key] for key in sorted(groups)]
 
 
 def _start_momentum_at_zero(optimizer: optim.Optimizer) -> None:

@@ -36,6 +36,7 @@ from trainwell.training.session import (
 )
 from trainwell.training.signals import StopRequest
 from trainwell.training.state import Position, TrainingState
+from trainwell.training.transfer import freeze, load_weights, read_weights
 
 TRIAL_EXAMPLES = 32
 
@@ -59,6 +60,7 @@ def prepare(
     Raises:
         ModelError, DataError, RecipeError: It could not work.
     """
+    freeze(model, recipe.freeze)
     refuse_untrainable(recipe, model, data)
     device = choose_device(recipe.device)
     model.to(device)
@@ -173,8 +175,7 @@ def run_training(
             for message in metrics.messages:
                 folder.note("damaged_metrics", message)
         else:
-            if isinstance(setting.model, Prepared):
-                setting.model.prepare(_all_inputs(setting))
+            _give_first_weights(folder, setting)
             session.loop.recorder.save()
             folder.write_json("run.json", start)
         _tell_started(folder, session, observers)
@@ -190,6 +191,16 @@ def run_training(
             raise stop.as_error(str(folder.path))
         _finish(folder, session, reason, began)
     _tell_ended(observers, reason)
+
+
+def _give_first_weights(folder: RunFolder, setting: Setting) -> None:
+    """Weights from another training, or from a look at the inputs, where recipe or model ask."""
+    model, start_from = setting.model, setting.recipe.start_from
+    if start_from is not None:
+        loaded = load_weights(model, read_weights(start_from))
+        folder.note("transfer", f"started from {start_from}: {loaded}")
+    elif isinstance(model, Prepared):
+        model.prepare(_all_inputs(setting))
 
 
 def _all_inputs(setting: Setting) -> torch.Tensor:
@@ -253,14 +264,3 @@ def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Obser
 def _tell_ended(observers: Sequence[Observer], reason: str) -> None:
     for observer in observers:
         observer.ended(reason)
-
-
-def final_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """The weights that a training leaves, from its checkpoint: best, averaged or trained."""
-    tensors = checkpoint.tensors
-    if tensors.get("early_stop"):
-        return dict(tensors["early_stop"])
-    if "average" in tensors:
-        averaged = tensors["average"].items()
-        return {k.removeprefix("module."): v for k, v in averaged if k.startswith("module.")}
-    return dict(tensors["weights"])

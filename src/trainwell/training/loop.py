@@ -19,6 +19,7 @@ from trainwell.training.recipe import Recipe
 from trainwell.training.signals import StopRequest
 from trainwell.training.state import Position
 from trainwell.training.step import PATIENCE_OF_SCALER, LayerReading, TrainingStep
+from trainwell.training.transfer import still_frozen
 
 
 class Recorder(Protocol):
@@ -91,6 +92,7 @@ class Loop:
     def _train_epoch(self) -> bool:
         """Makes the updates that the present epoch still lacks; False when asked to stop."""
         self.model.train()
+        still_frozen(self.model)
         position = self.position
         # Checked before reading: a stream that starts its workers is slow to end.
         if position.batch == self.steps_per_epoch:

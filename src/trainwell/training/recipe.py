@@ -50,6 +50,13 @@ class Recipe:
             back to the best weights; None: train to the end.
         augment: Names of `trainwell.data.augment.AUGMENTATIONS`, in order.
         label_smoothing: Probability spread over all classes, in [0, 1).
+        start_from: A run folder or safetensors file with the weights to begin with; what does not
+            fit, such as a head for other classes, starts fresh.
+        freeze: Patterns of names of parameters that are not trained, such as `"blocks.0.*"`.
+        layer_decay: The rate of each layer is this share of the rate of the layer behind it, in
+            (0, 1] (Howard & Ruder 2018). None: all have the same.
+        unfreeze_every: Epochs after which one more layer is trained, from the last towards the
+            first (gradual unfreezing, Howard & Ruder 2018). None: all from the start.
         loss: A name of `trainwell.nn.losses.LOSSES`; None: the loss of maximum likelihood.
         seed: Of initial weights, order, augmentation and dropout.
         watch: Whether layers are read during the training (instrumented steps).
@@ -80,6 +87,10 @@ class Recipe:
     augment: tuple[str, ...] | None = None
     label_smoothing: float = 0.0
     loss: str | None = None
+    start_from: str | None = None
+    freeze: tuple[str, ...] = ()
+    layer_decay: float | None = None
+    unfreeze_every: int | None = None
     seed: int = 0
     watch: bool = True
     device: str = "auto"
@@ -219,12 +230,16 @@ def _coerce(name: str, value: Any) -> Any:
 def _refuse_impossible(recipe: Recipe) -> None:
     _require_range(recipe, ("epochs",), low=1)
     counts = ("batch_size", "accumulate", "early_stop", "window", "checkpoint_every")
+    _require_range(recipe, ("unfreeze_every",), low=1)
     _require_range(recipe, counts, low=1)
     _require_range(recipe, ("keep",), low=2)
     _require_range(recipe, ("workers", "weight_decay", "checkpoint_seconds", "seed"), low=0)
     _require_range(recipe, ("learning_rate", "clip_norm"), above=0)
     shares = ("momentum", "warmup", "average", "label_smoothing")
     _require_range(recipe, shares, low=0, below=1)
+    if recipe.layer_decay is not None and not 0 < recipe.layer_decay <= 1:
+        found = f"{recipe.layer_decay:g}"
+        raise RecipeError(f"layer_decay must be above 0 and at most 1, not {found}", where="recipe")
     _require_name("optimizer", recipe.optimizer, OPTIMIZERS)
     _require_name("loss", recipe.loss, LOSSES)
     _require_name("schedule", recipe.schedule, SCHEDULES)

@@ -40,6 +40,7 @@ from trainwell.training.state import (
     TrainingState,
 )
 from trainwell.training.step import RatePlan, TrainingStep
+from trainwell.training.transfer import depths_from_output
 
 EVALUATION_BATCH = 256
 
@@ -201,18 +202,22 @@ def build_step(
     """The step function of a training."""
     recipe, model = setting.recipe, setting.model
     assert recipe.optimizer and recipe.learning_rate and recipe.epochs
+    uses_depth = recipe.layer_decay is not None or recipe.unfreeze_every is not None
     optimizer = build_optimizer(
         recipe.optimizer,
         model,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay or 0.0,
         momentum=recipe.momentum,
+        depths=depths_from_output(model) if uses_depth else None,
     )
     rates = RatePlan(
         recipe.learning_rate,
         SCHEDULES[recipe.schedule],
         recipe.warmup,
         total_steps=recipe.epochs * steps_per_epoch,
+        layer_decay=recipe.layer_decay or 1.0,
+        unfreeze_steps=(recipe.unfreeze_every or 0) * steps_per_epoch or None,
     )
     return TrainingStep(
         model,

@@ -45,12 +45,27 @@ class RatePlan:
         schedule: Shares of it, by progress.
         warmup: Share of the training in which it rises.
         total_steps: Updates of the whole training.
+        layer_decay: The share that a layer gets of the rate of the one behind it.
+        unfreeze_steps: Updates after which one more layer is trained; None: all are.
     """
 
     highest: float
     schedule: Schedule
     warmup: float
     total_steps: int
+    layer_decay: float = 1.0
+    unfreeze_steps: int | None = None
+
+    def share(self, step: int, depth: int) -> float:
+        """What a layer gets of the rate: none before it is unfrozen.
+
+        Args:
+            step: Number of the update, from 0.
+            depth: Layers behind it.
+        """
+        if self.unfreeze_steps is not None and depth > step // self.unfreeze_steps:
+            return 0.0
+        return self.layer_decay**depth
 
     def at(self, step: int) -> float:
         """The rate of update number `step`, from 0."""
@@ -120,7 +135,7 @@ class TrainingStep:
     def _set_rate(self, step: int) -> None:
         rate = self.rates.at(step)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * self.rates.share(step, group["depth"])
 
     def _compute_gradients(self, batch: Batch) -> None:
         if len(batch) <= self.micro_batch:
