@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainwell.errors import ModelError
 from trainwell.models.entry import IMAGENET, Entry
 from trainwell.models.shapes import require_image
-from trainwell.nn.initialisation import initialise_he
+from trainwell.nn.initialisation import initialise_he, shrink_outputs
 
 REMOVABLE = (3, 4, 6, 7)
 
@@ -99,11 +99,13 @@ def _make_classifier(features: int, outputs: int, kept: set[int], dropout: float
 def draw_small(classifier: nn.Module) -> None:
     """Weights of wide fully connected layers from N(0, 0.01²), as the paper draws all of its.
 
-    With He's draw the first steps of an output that sums over 4,096 units are far too large.
+    With He's draw the first steps of an output that sums over 4,096 units are far too large. The
+    last layer is drawn smaller still, so that the first loss is what chance predicts.
     """
     for layer in classifier.modules():
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, 0.0, 0.01)
+    shrink_outputs(classifier)
 
 
 class ZeilerFergus(nn.Module):

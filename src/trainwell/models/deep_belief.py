@@ -34,9 +34,21 @@ class DeepBelief(nn.Module):
         self.layers = mlp((math.prod(input_shape),), outputs, sizes, activation="sigmoid")
 
     def prepare(self, inputs: Tensor) -> None:
-        hidden = [m for m in self.layers.modules() if isinstance(m, nn.Linear)][:-1]
         if self.pretrain_epochs:
-            pretrain_boltzmann_layers(hidden, inputs.flatten(1), self.pretrain_epochs)
+            self.pretrain(inputs, self.pretrain_epochs)
+
+    def pretrain(self, inputs: Tensor, epochs: int) -> None:
+        """Trains the hidden layers one after another, without targets.
+
+        `fit` does it with the training inputs; call it yourself, on a model with
+        `pretrain_epochs=0`, where there are many more inputs than targets.
+
+        Args:
+            inputs: `(N, *input_shape)` in [0, 1].
+            epochs: Of each layer.
+        """
+        hidden = [m for m in self.layers.modules() if isinstance(m, nn.Linear)][:-1]
+        pretrain_boltzmann_layers(hidden, inputs.flatten(1), epochs)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.layers(inputs.flatten(1))
