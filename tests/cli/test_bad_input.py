@@ -320,9 +320,9 @@ def unknown_model(folder: Path) -> list[str]:
     return fit("iris", "--model", "mpl")
 
 
-@case("lenet5 needs images of at least 12 × 12")
+@case("googlenet needs images of at least 32 × 32")
 def model_that_does_not_fit_the_data(folder: Path) -> list[str]:
-    return fit("digits", "--model", "lenet5")
+    return fit("digits", "--model", "googlenet")
 
 
 @case("mlp has no option 'size'")

@@ -105,7 +105,7 @@ def test_gates_and_shortcuts_train_at_the_depth_where_plain_layers_do_not(tmp_pa
     )
     run = tw.fit(plain, "digits", recipe, out=tmp_path / "plain")
     assert run.metrics["test_accuracy"] < 0.3
-    gated = tw.models.create("highway_mlp", tw.load("digits"), seed=0, depth=depth)
+    gated = tw.models.create("highway_mlp", tw.load("digits"), seed=0, depth=depth, gate_bias=-3.0)
     run = tw.fit(gated, "digits", recipe, out=tmp_path / "highway")
     assert run.metrics["test_accuracy"] > 0.9
     dense = tw.fit("densenet40_12", "digits", tw.Recipe(epochs=4), out=tmp_path / "dense")

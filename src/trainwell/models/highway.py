@@ -12,7 +12,7 @@ from trainwell.errors import ModelError
 from trainwell.models.entry import CIFAR, Entry
 from trainwell.models.resnet import CIFAR_RECIPE
 from trainwell.models.shapes import require_image
-from trainwell.nn.gates import HighwayGate
+from trainwell.nn.gates import CARRY_BIAS, HighwayGate
 from trainwell.nn.initialisation import initialise_he
 
 WIDTHS = {
@@ -80,19 +80,30 @@ class HighwayMlp(nn.Module):
         outputs: `(N, outputs)` comes out.
         depth: Hidden layers, the first of which is plain.
         width: Units of each.
+        gate_bias: Of the gates at first. The deeper the network, the more it must carry: the
+            paper's fully connected networks have −1 to −10, and 40 layers learn from −3.
 
     Raises:
         ModelError: The depth is less than 2.
     """
 
     def __init__(
-        self, input_shape: tuple[int, ...], outputs: int, depth: int = 10, width: int = 50
+        self,
+        input_shape: tuple[int, ...],
+        outputs: int,
+        depth: int = 10,
+        width: int = 50,
+        gate_bias: float = CARRY_BIAS,
     ) -> None:
         super().__init__()
         if depth < 2:
             raise ModelError(f"highway_mlp needs a depth of at least 2, not {depth}")
         gates = (
-            HighwayGate(nn.Sequential(nn.Linear(width, width), nn.ReLU()), nn.Linear(width, width))
+            HighwayGate(
+                nn.Sequential(nn.Linear(width, width), nn.ReLU()),
+                nn.Linear(width, width),
+                gate_bias,
+            )
             for _ in range(depth - 1)
         )
         self.layers = nn.Sequential(

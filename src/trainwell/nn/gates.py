@@ -15,18 +15,21 @@ class HighwayGate(nn.Module):
 
     Args:
         transform: H; its output has the shape of its input.
-        gate: A layer as the one within H; T is its sigmoid. Its bias becomes −1.
+        gate: A layer as the one within H; T is its sigmoid.
+        bias: Of the gate at first; the more negative, the more is carried.
     """
 
-    def __init__(self, transform: nn.Module, gate: nn.Linear | nn.Conv2d) -> None:
+    def __init__(
+        self, transform: nn.Module, gate: nn.Linear | nn.Conv2d, bias: float = CARRY_BIAS
+    ) -> None:
         super().__init__()
-        self.transform, self.gate = transform, gate
+        self.transform, self.gate, self.bias = transform, gate, bias
         self.open_little()
 
     def open_little(self) -> None:
         """Sets the gate's bias so that at first it mostly carries."""
         if self.gate.bias is not None:
-            nn.init.constant_(self.gate.bias, CARRY_BIAS)
+            nn.init.constant_(self.gate.bias, self.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
         share = torch.sigmoid(self.gate(inputs))
