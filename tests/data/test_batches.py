@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 import trainwell as tw
-from trainwell.data.augment import compose
+from trainwell.data.augment import Draw, compose
 from trainwell.data.batches import Batches, ResidentReader, StreamedReader
 from trainwell.data.dataset import Split
 from trainwell.data.preprocess import Preprocess
@@ -154,13 +154,14 @@ def test_a_crop_is_a_shift_of_the_image_filled_with_zeros_and_a_flip_mirrors_it(
     images = torch.rand(200, 2, 16, 16) + 1
     augment = compose(["crop"])
     assert augment is not None
-    shifted = augment(images, torch.Generator().manual_seed(0))
+    draw = Draw(torch.Generator().manual_seed(0), epoch=0, positions=torch.arange(200))
+    shifted = augment(images, draw)
     padded = torch.nn.functional.pad(images, (2, 2, 2, 2))
     windows = [padded[:, :, i : i + 16, j : j + 16] for i in range(5) for j in range(5)]
     matches = torch.stack([(w == shifted).flatten(1).all(1) for w in windows])
     assert matches.any(0).all()
     assert matches.any(1).all()
-    mirrored = compose(["flip"])(images, torch.Generator().manual_seed(0))  # type: ignore[misc]
+    mirrored = compose(["flip"])(images, draw)  # type: ignore[misc]
     flipped = (mirrored == images.flip(-1)).flatten(1).all(1)
     assert ((mirrored == images).flatten(1).all(1) | flipped).all()
     assert 60 < int(flipped.sum()) < 140

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from torch.nn import functional
 
 import trainwell as tw
 from trainwell.data.batches import Batches, ResidentReader
-from trainwell.optim.schedules import SCHEDULES, rate_at
 
 PLAIN = {
     "optimizer": "sgd",
@@ -148,15 +146,6 @@ def test_the_averaged_weights_are_kept_and_are_the_exponential_average(tmp_path:
     assert average is not None
     assert torch.allclose(weights(run.model), average, atol=1e-6)
     assert torch.equal(weights(tw.load_run(run.folder).model), weights(run.model))
-
-
-@pytest.mark.parametrize("name", sorted(SCHEDULES))
-def test_a_schedule_starts_at_the_full_rate_and_never_rises_after_warm_up(name: str) -> None:
-    rates = [rate_at(s, 1000, SCHEDULES[name], 0.1) for s in range(1000)]
-    assert 0 < rates[0] < 0.02
-    assert max(rates) == pytest.approx(1.0)
-    assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
-    assert min(rates) >= 0
 
 
 def test_float16_and_bfloat16_train_as_float32_does(tmp_path: Path) -> None:

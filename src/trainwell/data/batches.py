@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from trainwell.data.augment import Augmentation
+from trainwell.data.augment import Augmentation, Draw
 from trainwell.data.dataset import Split
 from trainwell.data.preprocess import Preprocess
 from trainwell.data.seeding import derive_seed
@@ -194,17 +194,19 @@ class Batches:
     def read(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from number `first` (from 0)."""
         generator = Generator(self.device)
-        for number, (inputs, targets) in enumerate(self._prepare(epoch, first), start=first):
+        positions = self.positions(epoch)
+        for number, (inputs, targets) in enumerate(
+            self._prepare(positions[first:], epoch), start=first
+        ):
             if self.augment is not None:
                 generator.manual_seed(derive_seed(self.shuffle_seed or 0, "augment", epoch, number))
-                inputs = self.augment(inputs, generator)
+                inputs = self.augment(inputs, Draw(generator, epoch, positions[number]))
             if inputs.ndim == 4:
                 inputs = inputs.contiguous(memory_format=self.memory_format)
             yield Batch(inputs, targets)
 
-    def _prepare(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _prepare(self, positions: list[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Preprocessed inputs and encoded targets of each batch, read several batches at once."""
-        positions = self.positions(epoch)[first:]
         at_once = max(1, self.reader.read_ahead // self.size)
         groups = [positions[i : i + at_once] for i in range(0, len(positions), at_once)]
         pairs = self.reader.read([torch.cat(group) for group in groups], epoch)

@@ -11,6 +11,7 @@ from torch import nn
 
 from trainwell.data.batches import Batches
 from trainwell.errors import NonFiniteError
+from trainwell.optim.schedules import Plateau
 from trainwell.training.early_stop import EarlyStop
 from trainwell.training.evaluation import EvaluationStopped, Evaluator
 from trainwell.training.metrics import Totals
@@ -158,6 +159,9 @@ class Loop:
         self.epoch.clear()
         self.position.epoch += 1
         self.position.batch = 0
+        schedule = self.step.rates.schedule
+        if isinstance(schedule, Plateau):
+            schedule.observe(scores["valid_loss"])
         self.early_stop.observe(scores["valid_loss"], self.position.epoch, self.validated)
         is_last = self.position.epoch == self.recipe.epochs or self.early_stop.stopped
         if is_last or self._is_checkpoint_due() or self._is_checkpoint_old():

@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 import tomli_w
 
-from trainwell.data.augment import AUGMENTATIONS
+from trainwell.data.augment import compose
 from trainwell.errors import RecipeError
+from trainwell.named_call import require_name, split_calls
 from trainwell.nn.losses import LOSSES
 from trainwell.optim.optimizers import OPTIMIZERS
-from trainwell.optim.schedules import SCHEDULES
+from trainwell.optim.schedules import Unit, build_schedule
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -38,7 +39,9 @@ class Recipe:
         learning_rate: The highest rate; the schedule takes shares of it.
         momentum: Of optimisers that have one, in [0, 1).
         weight_decay: Of parameters with two or more dimensions.
-        schedule: A name of `trainwell.optim.schedules.SCHEDULES`.
+        schedule: As `trainwell.optim.schedules.build_schedule` takes it: a name with options, or
+            several one after the other.
+        schedule_unit: Whether the rate changes at every `"step"` or once an `"epoch"`.
         warmup: Share of the training in which the rate rises linearly, in [0, 1).
         precision: `"auto"` measures bfloat16 where the processor has it, and takes the faster.
         compile: Whether the model is compiled with `torch.compile`.
@@ -48,7 +51,8 @@ class Recipe:
             are validated and kept. None: no average.
         early_stop: Epochs to look ahead for a better validation loss before stopping and going
             back to the best weights; None: train to the end.
-        augment: Names of `trainwell.data.augment.AUGMENTATIONS`, in order.
+        augment: Names of `trainwell.data.augment.AUGMENTATIONS`, with options, in order, such as
+            `("flip", "rotate(degrees=10)")`.
         label_smoothing: Probability spread over all classes, in [0, 1).
         start_from: A run folder or safetensors file with the weights to begin with; what does not
             fit, such as a head for other classes, starts fresh.
@@ -77,6 +81,7 @@ class Recipe:
     momentum: float | None = None
     weight_decay: float | None = None
     schedule: str = "cosine"
+    schedule_unit: Unit = "step"
     warmup: float = 0.05
     precision: Precision = "auto"
     compile: bool = False
@@ -202,7 +207,7 @@ def _parse(kind: Any, text: str) -> Any:
     except ValueError:
         return None
     if kind is tuple:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
+        return tuple(split_calls(text))
     return text if kind is str else None
 
 
@@ -242,10 +247,10 @@ def _refuse_impossible(recipe: Recipe) -> None:
         raise RecipeError(f"layer_decay must be above 0 and at most 1, not {found}", where="recipe")
     _require_name("optimizer", recipe.optimizer, OPTIMIZERS)
     _require_name("loss", recipe.loss, LOSSES)
-    _require_name("schedule", recipe.schedule, SCHEDULES)
+    build_schedule(recipe.schedule)
+    _require_name("schedule_unit", recipe.schedule_unit, typing.get_args(Unit))
     _require_name("precision", recipe.precision, typing.get_args(Precision))
-    for name in recipe.augment or ():
-        _require_name("augment", name, AUGMENTATIONS)
+    compose(recipe.augment or ())
 
 
 def _require_range(
@@ -270,10 +275,5 @@ def _require_range(
 
 
 def _require_name(field: str, name: str | None, known: typing.Collection[str]) -> None:
-    if name is None or name in known:
-        return
-    near = difflib.get_close_matches(name, list(known), n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    raise RecipeError(
-        f"{field} cannot be {name!r}", where="recipe", remedy=f"{hint}Known: {', '.join(known)}"
-    )
+    if name is not None:
+        require_name(field, name, tuple(known))

@@ -19,7 +19,7 @@ from trainwell.errors import DataError, ModelError, NonFiniteError, RecipeError
 from trainwell.nn.losses import Loss, choose_loss
 from trainwell.nn.objective import make_objective
 from trainwell.optim.optimizers import build_optimizer
-from trainwell.optim.schedules import SCHEDULES
+from trainwell.optim.schedules import Plateau, build_schedule
 from trainwell.training.early_stop import EarlyStop
 from trainwell.training.evaluation import Evaluator
 from trainwell.training.loop import Loop, NonFiniteStep, Recorder
@@ -143,6 +143,8 @@ class Session:
         }
         if average is not None:
             parts["average"] = ModuleState(average)
+        if isinstance(step.rates.schedule, Plateau):
+            parts["schedule"] = step.rates.schedule
         if step.scaler is not None:
             parts["scaler"] = ScalerState(step.scaler)
         state = TrainingState(parts)
@@ -213,11 +215,12 @@ def build_step(
     )
     rates = RatePlan(
         recipe.learning_rate,
-        SCHEDULES[recipe.schedule],
+        build_schedule(recipe.schedule),
         recipe.warmup,
         total_steps=recipe.epochs * steps_per_epoch,
         layer_decay=recipe.layer_decay or 1.0,
         unfreeze_steps=(recipe.unfreeze_every or 0) * steps_per_epoch or None,
+        hold_steps=steps_per_epoch if recipe.schedule_unit == "epoch" else 1,
     )
     return TrainingStep(
         model,

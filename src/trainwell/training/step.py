@@ -47,6 +47,8 @@ class RatePlan:
         total_steps: Updates of the whole training.
         layer_decay: The share that a layer gets of the rate of the one behind it.
         unfreeze_steps: Updates after which one more layer is trained; None: all are.
+        hold_steps: Updates for which a rate holds: those of an epoch, where the rate changes by
+            the epoch.
     """
 
     highest: float
@@ -55,6 +57,7 @@ class RatePlan:
     total_steps: int
     layer_decay: float = 1.0
     unfreeze_steps: int | None = None
+    hold_steps: int = 1
 
     def share(self, step: int, depth: int) -> float:
         """What a layer gets of the rate: none before it is unfrozen.
@@ -69,7 +72,8 @@ class RatePlan:
 
     def at(self, step: int) -> float:
         """The rate of update number `step`, from 0."""
-        return self.highest * rate_at(step, self.total_steps, self.schedule, self.warmup)
+        held = step - step % self.hold_steps
+        return self.highest * rate_at(held, self.total_steps, self.schedule, self.warmup)
 
 
 class TrainingStep:
