@@ -68,28 +68,43 @@ class ModuleState:
 
 @dataclass
 class OptimizerState:
-    """Moments, step counts and groups of an optimiser."""
+    """Moments, step counts and groups of an optimiser.
+
+    What it keeps for a parameter is a tensor, a number, or a list of both, such as the history of
+    L-BFGS. A list is captured entry by entry, and its length beside the numbers.
+    """
 
     optimizer: Optimizer
 
     def capture(self) -> Captured:
         state = self.optimizer.state_dict()
-        tensors, numbers = {}, {}
+        tensors, numbers, lengths = {}, {}, {}
         for index, entries in state["state"].items():
             for name, value in entries.items():
-                kept = tensors if isinstance(value, Tensor) else numbers
-                kept[f"{index}.{name}"] = value
+                is_list = isinstance(value, list)
+                if is_list:
+                    lengths[f"{index}.{name}"] = len(value)
+                for suffix, entry in _number(value) if is_list else [("", value)]:
+                    kept = tensors if isinstance(entry, Tensor) else numbers
+                    kept[f"{index}.{name}{suffix}"] = entry
         groups = [{k: v for k, v in g.items() if k != "params"} for g in state["param_groups"]]
-        return tensors, {"numbers": numbers, "groups": groups}
+        return tensors, {"numbers": numbers, "lengths": lengths, "groups": groups}
 
     def restore(self, tensors: dict[str, Tensor], fields: dict[str, Any]) -> None:
+        entries = {**tensors, **fields["numbers"]}
+        for key, length in fields["lengths"].items():
+            entries[key] = [entries.pop(f"{key}.{i}") for i in range(length)]
         state: dict[int, dict[str, Any]] = {}
-        for key, value in (*tensors.items(), *fields["numbers"].items()):
+        for key, value in entries.items():
             index, name = key.split(".", 1)
             state.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         saved = [{**g, **s} for g, s in zip(groups, fields["groups"], strict=True)]
         self.optimizer.load_state_dict({"state": state, "param_groups": saved})
+
+
+def _number(values: list[Any]) -> list[tuple[str, Any]]:
+    return [(f".{index}", value) for index, value in enumerate(values)]
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,21 @@ class LayerReading:
     update: Tensor
     weight: Tensor
     gradient: Tensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """What goes through the model at once.
+
+    Attributes:
+        inputs: `(M, ...)`.
+        targets: Of the inputs.
+        share: Of the batch's examples.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    share: float
 
 
 @dataclass(frozen=True)
@@ -120,7 +136,7 @@ class TrainingStep:
         self._set_rate(step)
         self._compute_gradients(batch)
         self.gradient_norm = total_norm(self.parameters)
-        self._update()
+        self._update(batch)
 
     def instrumented(self, batch: Batch, step: int) -> LayerReading:
         """Makes the same update as `plain`, and reads every parameter before and after it."""
@@ -131,7 +147,7 @@ class TrainingStep:
         self.gradient_norm = total_norm(self.parameters)
         before = [p.detach().clone() for p in self.parameters]
         weight = torch.stack(torch._foreach_norm(before))
-        self._update()
+        self._update(batch)
         after = [p.detach() for p in self.parameters]
         update = torch.stack(torch._foreach_norm(torch._foreach_sub(after, before)))
         return LayerReading(update, weight, gradient)
@@ -142,8 +158,18 @@ class TrainingStep:
             group["lr"] = rate * self.rates.share(step, group["depth"])
 
     def _compute_gradients(self, batch: Batch) -> None:
+        for part in self._split(batch):
+            outputs, loss = self._measure(part)
+            self.totals.add(loss.detach(), outputs.detach(), part.targets)
+            weighted = loss if part.share == 1.0 else loss * part.share
+            if self.scaler is not None:
+                weighted = self.scaler.scale(weighted)
+            weighted.backward()
+
+    def _split(self, batch: Batch) -> Iterator[Part]:
+        """The parts of a batch that go through the model one by one."""
         if len(batch) <= self.micro_batch:
-            self._backward(batch.inputs, batch.targets, share=1.0)
+            yield Part(batch.inputs, batch.targets, 1.0)
             return
         pairs = zip(
             batch.inputs.split(self.micro_batch),
@@ -151,31 +177,31 @@ class TrainingStep:
             strict=True,
         )
         for inputs, targets in pairs:
-            self._backward(inputs, targets, share=len(inputs) / len(batch))
+            yield Part(inputs, targets, len(inputs) / len(batch))
 
-    def _backward(self, inputs: Tensor, targets: Tensor, share: float) -> None:
+    def _measure(self, part: Part) -> tuple[Tensor, Tensor]:
+        """Outputs and mean loss of a part."""
         with self.resolved.context(self.device):
-            outputs, loss = self.objective(inputs, targets)
-        self.totals.add(loss.detach(), outputs.detach(), targets)
-        weighted = loss if share == 1.0 else loss * share
-        if self.scaler is not None:
-            weighted = self.scaler.scale(weighted)
-        weighted.backward()
+            return self.objective(part.inputs, part.targets)
 
-    def _update(self) -> None:
+    def _update(self, batch: Batch) -> None:
         if self.scaler is None:
-            self._update_guarded()
+            self._update_guarded(batch)
         else:
             self._update_scaled(self.scaler)
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update_parameters(self.model)
 
-    def _update_guarded(self) -> None:
+    def _update_guarded(self, batch: Batch) -> None:
         self.guard.inspect(self.totals.newest_loss, self.gradient_norm)
         self._clip()
         if self.guard.may_update():
-            self.optimizer.step()
+            self._move(batch)
+
+    def _move(self, batch: Batch) -> None:
+        """Changes the weights; the batch is for optimisers that look at it again."""
+        self.optimizer.step()
 
     def _update_scaled(self, scaler: LossScaler) -> None:
         scaler.unscale(self.optimizer)
