@@ -1,57 +1,194 @@
-"""Optimisers by name: torch's, with parameter groups done right."""
+"""Optimisers by name, with parameter groups done right."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn, optim
 from torch.nn import Parameter
 
+from trainwell.named_call import build_named, parse_call
+from trainwell.optim import options
+from trainwell.optim.kind import Construction, OptimizerKind
 
-@dataclass(frozen=True)
-class OptimizerKind:
-    """An optimiser of torch and what suits it where the recipe leaves a field open.
-
-    Attributes:
-        build: torch's class.
-        learning_rate: Its usual rate.
-        weight_decay: Its usual weight decay.
-        momentum: Its usual momentum; None where it has no such setting.
-        options: Settings that make it this kind.
-        fused: Whether torch updates all parameters in one kernel, which also can skip an update
-            on the device when a gradient is not finite.
-    """
-
-    build: Any
-    learning_rate: float
-    weight_decay: float = 0.0
-    momentum: float | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    fused: bool = False
-
-
-OPTIMIZERS: dict[str, OptimizerKind] = {
-    "sgd": OptimizerKind(optim.SGD, 0.1, 5e-4, 0.9, fused=True),
-    "nesterov": OptimizerKind(optim.SGD, 0.1, 5e-4, 0.9, {"nesterov": True}, fused=True),
-    "adam": OptimizerKind(optim.Adam, 1e-3, fused=True),
-    "adamw": OptimizerKind(optim.AdamW, 1e-3, 1e-2, fused=True),
-    "amsgrad": OptimizerKind(optim.Adam, 1e-3, options={"amsgrad": True}, fused=True),
-    "adagrad": OptimizerKind(optim.Adagrad, 1e-2, fused=True),
-    "adadelta": OptimizerKind(optim.Adadelta, 1.0, options={"foreach": True}),
-    "adamax": OptimizerKind(optim.Adamax, 2e-3, options={"foreach": True}),
-    "nadam": OptimizerKind(optim.NAdam, 2e-3, options={"foreach": True}),
-    "radam": OptimizerKind(optim.RAdam, 1e-3, options={"foreach": True}),
-    "rmsprop": OptimizerKind(optim.RMSprop, 1e-3, momentum=0.0, options={"foreach": True}),
+OPTIMIZERS: Mapping[str, OptimizerKind] = {
+    "sgd": OptimizerKind(
+        options.sgd,
+        "Gradient descent with momentum, the rate outside the velocity",
+        "Robbins & Monro 1951; Polyak 1964",
+        0.1,
+        5e-4,
+        0.9,
+    ),
+    "momentum": OptimizerKind(
+        options.momentum,
+        "Gradient descent with momentum, the rate inside the velocity",
+        "Polyak 1964; Rumelhart, Hinton & Williams 1986",
+        0.1,
+        5e-4,
+        0.9,
+    ),
+    "nesterov": OptimizerKind(
+        options.nesterov,
+        "Momentum that looks ahead, in terms of the point looked at",
+        "Nesterov 1983; Bengio et al. 2013",
+        0.1,
+        5e-4,
+        0.9,
+    ),
+    "nesterov_lookahead": OptimizerKind(
+        options.nesterov_lookahead,
+        "Momentum that looks ahead, as first written",
+        "Nesterov 1983; Sutskever et al. 2013",
+        0.1,
+        5e-4,
+        0.9,
+    ),
+    "adagrad": OptimizerKind(
+        options.adagrad,
+        "Divides by the root of all squared gradients so far",
+        "Duchi, Hazan & Singer 2011",
+        1e-2,
+    ),
+    "adadelta": OptimizerKind(
+        options.adadelta,
+        "Divides by recent gradients, multiplies by recent updates",
+        "Zeiler 2012",
+        1.0,
+    ),
+    "rmsprop": OptimizerKind(
+        options.rmsprop,
+        "Divides by the root mean square of recent gradients",
+        "Tieleman & Hinton 2012",
+        1e-3,
+        momentum=0.0,
+    ),
+    "rprop": OptimizerKind(
+        options.rprop,
+        "A step for each weight that grows while the gradient keeps its sign",
+        "Riedmiller & Braun 1993",
+        1e-2,
+        weight_decay=None,
+        whole_split=True,
+    ),
+    "adam": OptimizerKind(
+        options.adam,
+        "Momentum and RMSProp, both corrected for their start at zero",
+        "Kingma & Ba 2015",
+        1e-3,
+    ),
+    "adamw": OptimizerKind(
+        options.adamw,
+        "Adam with weight decay apart from the gradient",
+        "Loshchilov & Hutter 2019",
+        1e-3,
+        1e-2,
+    ),
+    "amsgrad": OptimizerKind(
+        options.amsgrad,
+        "Adam that remembers the largest squared gradients",
+        "Reddi, Kale & Kumar 2018",
+        1e-3,
+    ),
+    "adamax": OptimizerKind(
+        options.adamax,
+        "Adam with the largest recent gradient in place of the root mean square",
+        "Kingma & Ba 2015",
+        2e-3,
+    ),
+    "nadam": OptimizerKind(
+        options.nadam, "Adam with Nesterov's momentum", "Dozat 2016", learning_rate=2e-3
+    ),
+    "radam": OptimizerKind(
+        options.radam, "Adam that warms up by itself", "Liu et al. 2020", learning_rate=1e-3
+    ),
+    "asgd": OptimizerKind(
+        options.asgd,
+        "Gradient descent with the slowly falling rate of averaged gradient descent",
+        "Polyak & Juditsky 1992",
+        0.1,
+    ),
+    "adafactor": OptimizerKind(
+        options.adafactor,
+        "Adam with little memory, relative to the size of the weights",
+        "Shazeer & Stern 2018",
+        1e-2,
+    ),
+    "muon": OptimizerKind(
+        options.muon,
+        "Momentum with orthogonal matrices; AdamW for biases and scales",
+        "Jordan et al. 2024; Liu et al. 2025",
+        1e-3,
+        1e-2,
+        0.95,
+    ),
+    "lbfgs": OptimizerKind(
+        options.lbfgs,
+        "Quasi-Newton steps from a short history of gradients",
+        "Liu & Nocedal 1989",
+        1.0,
+        searches=True,
+        whole_split=True,
+    ),
+    "bfgs": OptimizerKind(
+        options.bfgs,
+        "Quasi-Newton steps with a whole matrix, for small models",
+        "Broyden, Fletcher, Goldfarb & Shanno 1970",
+        1.0,
+        searches=True,
+        whole_split=True,
+    ),
+    "newton": OptimizerKind(
+        options.newton,
+        "Newton's steps with the whole Hessian, for small models",
+        "Levenberg 1944; Nocedal & Wright 2006",
+        1.0,
+        searches=True,
+        whole_split=True,
+    ),
 }
+
+GRADIENT_DESCENT = ("sgd", "momentum", "nesterov", "nesterov_lookahead", "asgd")
+"""Those whose steps grow with the gradient, so that one rate suits them all."""
 
 FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
+@dataclass(frozen=True)
+class ChosenOptimizer:
+    """An optimiser with the options of a recipe.
+
+    Attributes:
+        name: A key of `OPTIMIZERS`.
+        kind: What is known of it.
+        construction: With its options.
+    """
+
+    name: str
+    kind: OptimizerKind
+    construction: Construction
+
+
+def find_optimizer(text: str) -> ChosenOptimizer:
+    """The optimiser that a recipe describes.
+
+    Args:
+        text: A name of `OPTIMIZERS`, with options: `"adam(beta2=0.995)"`.
+
+    Raises:
+        RecipeError: No such name or option (the near miss is named), or an impossible value.
+    """
+    known = {name: kind.configure for name, kind in OPTIMIZERS.items()}
+    construction = build_named(text, known, "optimizer")
+    name = parse_call(text, "optimizer").name
+    return ChosenOptimizer(name, OPTIMIZERS[name], construction)
+
+
 def build_optimizer(
-    name: str,
+    text: str,
     model: nn.Module,
     *,
     learning_rate: float,
@@ -59,35 +196,54 @@ def build_optimizer(
     momentum: float | None,
     depths: Mapping[str, int] | None = None,
 ) -> optim.Optimizer:
-    """The optimiser of that name over the parameters of a model.
+    """The optimiser that a recipe describes, over the parameters of a model.
 
     Biases and the scales and shifts of normalisation layers are not decayed: decay is meant for
     what multiplies the inputs (Goodfellow, Bengio & Courville 2016, section 7.1).
 
     Args:
-        name: A key of `OPTIMIZERS`.
+        text: As `find_optimizer` takes it.
         model: Its parameters that need a gradient are optimised.
         learning_rate: Of every group.
-        weight_decay: Of parameters with two or more dimensions.
+        weight_decay: Of parameters with two or more dimensions. Optimisers that search have one
+            group and leave decay to the loss, which must contain it for the search.
         momentum: Where the optimiser has one.
         depths: For each parameter its depth: a group holds parameters of one, and says it under
             `"depth"`. None: all are at depth 0.
+
+    Raises:
+        RecipeError: There is no such optimiser.
+        ModelError: The model is too large for it.
     """
-    kind = OPTIMIZERS[name]
-    options = dict(kind.options)
-    if kind.momentum is not None and momentum is not None:
-        options["momentum"] = momentum
-        options["nesterov"] = options.get("nesterov", False) and momentum > 0
-        if kind.build is not optim.SGD:
-            del options["nesterov"]
+    chosen = find_optimizer(text)
+    build, settings = chosen.construction.build, dict(chosen.construction.settings)
+    if chosen.kind.momentum is not None and momentum is not None:
+        settings["momentum"] = momentum
+        if "nesterov" in settings:
+            settings["nesterov"] = momentum > 0
     parameters = [p for p in model.parameters() if p.requires_grad]
-    if kind.fused and _all_can_be_fused(parameters):
-        options["fused"] = True
-    groups = _group(model, weight_decay, depths or {})
-    optimizer = kind.build(groups, lr=learning_rate, **options)
-    if kind.build is optim.SGD and options.get("momentum"):
+    settings |= _choose_kernel(chosen.construction, parameters)
+    if chosen.kind.searches:
+        groups = [{"params": parameters, "depth": 0}]
+    else:
+        groups = _group(model, weight_decay, depths or {})
+    optimizer = build(groups, lr=learning_rate, **settings)
+    if build is optim.SGD and settings.get("momentum"):
         _start_momentum_at_zero(optimizer)
     return optimizer
+
+
+def _choose_kernel(construction: Construction, parameters: list[Parameter]) -> dict[str, bool]:
+    if construction.kernel is None:
+        return {}
+    if construction.kernel == "fused" and _all_can_be_fused(parameters):
+        return {"fused": True}
+    return {"foreach": True}
+
+
+def is_decayed(parameter: torch.Tensor) -> bool:
+    """Whether it multiplies inputs: biases and normalisation have one dimension at most."""
+    return parameter.ndim >= 2
 
 
 def _group(
@@ -98,10 +254,10 @@ def _group(
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
-        depth, is_decayed = depths.get(name, 0), parameter.ndim >= 2
-        decay = weight_decay if is_decayed else 0.0
+        depth, decays = depths.get(name, 0), is_decayed(parameter)
+        decay = weight_decay if decays else 0.0
         empty = {"params": [], "weight_decay": decay, "depth": depth}
-        groups.setdefault((depth, not is_decayed), empty)["params"].append(parameter)
+        groups.setdefault((depth, not decays), empty)["params"].append(parameter)
     return [groups[key] for key in sorted(groups)]
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainwell.data.dataset import Dataset
-from trainwell.optim.optimizers import OPTIMIZERS
+from trainwell.optim.optimizers import GRADIENT_DESCENT, find_optimizer
 from trainwell.training.metrics import is_classification
-from trainwell.training.recipe import Recipe
+from trainwell.training.recipe import DEFAULT_OPTIMIZER, Recipe
 
 FEWEST_UPDATES = 500
 EPOCHS = (20, 100)
@@ -28,13 +28,33 @@ def complete_recipe(recipe: Recipe, data: Dataset, model: Mapping[str, Any]) -> 
         model: Fields that suit the model.
     """
     count = len(data.train)
-    batch_size = recipe.batch_size or model.get("batch_size") or choose_batch_size(count)
+    model = _suit_optimizer(recipe.optimizer, model)
+    optimizer = recipe.optimizer or model.get("optimizer")
+    usual = choose_batch_size(count)
+    if optimizer is not None and find_optimizer(optimizer).kind.whole_split:
+        usual = math.ceil(count / recipe.accumulate)
+    batch_size = recipe.batch_size or model.get("batch_size") or usual
     steps = math.ceil(count / (batch_size * recipe.accumulate))
     suited = {"batch_size": batch_size, "epochs": choose_epochs(steps)}
-    optimizer = recipe.optimizer or model.get("optimizer")
     if not is_classification(data.task):
         suited |= _suit_squared_error(optimizer)
     return recipe.complete({**suited, **model})
+
+
+def _suit_optimizer(chosen: str | None, model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Fields that suit a model, less those that hold for another optimiser than the chosen one."""
+    if chosen is None:
+        return model
+    name, kind = find_optimizer(chosen).name, find_optimizer(chosen).kind
+    usual = find_optimizer(model.get("optimizer", DEFAULT_OPTIMIZER)).name
+    dropped: tuple[str, ...] = ()
+    if name != usual and not {name, usual} <= set(GRADIENT_DESCENT):
+        dropped = ("learning_rate", "momentum", "weight_decay")
+    if kind.searches:
+        dropped = (*dropped, "clip_norm", "schedule", "warmup")
+    if kind.whole_split:
+        dropped = (*dropped, "batch_size")
+    return {field: value for field, value in model.items() if field not in dropped}
 
 
 def choose_batch_size(count: int) -> int:
@@ -62,6 +82,7 @@ def _suit_squared_error(optimizer: str | None) -> dict[str, Any]:
     """
     if optimizer is None:
         return {"optimizer": "adamw", "learning_rate": 3e-3}
-    if optimizer in ("sgd", "nesterov"):
-        return {"learning_rate": OPTIMIZERS[optimizer].learning_rate / 10}
+    chosen = find_optimizer(optimizer)
+    if chosen.name in GRADIENT_DESCENT:
+        return {"learning_rate": chosen.kind.learning_rate / 10}
     return {}

@@ -18,8 +18,11 @@ from trainwell.data.augment import compose
 from trainwell.errors import RecipeError
 from trainwell.named_call import require_name, split_calls
 from trainwell.nn.losses import LOSSES
-from trainwell.optim.optimizers import OPTIMIZERS
+from trainwell.optim.optimizers import ChosenOptimizer, find_optimizer
 from trainwell.optim.schedules import Unit, build_schedule
+
+DEFAULT_OPTIMIZER = "nesterov"
+USUAL_SCHEDULE = "cosine"
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -35,7 +38,10 @@ class Recipe:
         epochs: Passes over the training split.
         batch_size: Examples in one forward pass; None: 128, fewer for small data and
             more for large.
-        optimizer: A name of `trainwell.optim.optimizers.OPTIMIZERS`.
+        optimizer: A name of `trainwell.optim.optimizers.OPTIMIZERS`, with options, such as
+            `"adam(beta2=0.995)"`. Those that search for their step (lbfgs, bfgs, newton) begin
+            each search at the learning rate, in float32 unless told otherwise, and take neither a
+            schedule nor clipping.
         learning_rate: The highest rate; the schedule takes shares of it.
         momentum: Of optimisers that have one, in [0, 1).
         weight_decay: Of parameters with two or more dimensions.
@@ -80,7 +86,7 @@ class Recipe:
     learning_rate: float | None = None
     momentum: float | None = None
     weight_decay: float | None = None
-    schedule: str = "cosine"
+    schedule: str = USUAL_SCHEDULE
     schedule_unit: Unit = "step"
     warmup: float = 0.05
     precision: Precision = "auto"
@@ -140,8 +146,8 @@ class Recipe:
         """
         chosen = {k: v for k, v in suited.items() if getattr(self, k) is None}
         recipe = dataclasses.replace(self, **chosen)
-        name = recipe.optimizer or "nesterov"
-        kind = OPTIMIZERS[name]
+        name = recipe.optimizer or DEFAULT_OPTIMIZER
+        kind = find_optimizer(name).kind
         usual = {
             "epochs": 20,
             "batch_size": 128,
@@ -152,6 +158,9 @@ class Recipe:
             "augment": (),
         }
         missing = {k: v for k, v in usual.items() if getattr(recipe, k) is None}
+        if kind.searches:
+            missing |= {"schedule": "constant", "warmup": 0.0}
+            missing |= {"precision": "float32"} if recipe.precision == "auto" else {}
         return dataclasses.replace(recipe, **missing)
 
     def to_toml(self) -> str:
@@ -245,12 +254,44 @@ def _refuse_impossible(recipe: Recipe) -> None:
     if recipe.layer_decay is not None and not 0 < recipe.layer_decay <= 1:
         found = f"{recipe.layer_decay:g}"
         raise RecipeError(f"layer_decay must be above 0 and at most 1, not {found}", where="recipe")
-    _require_name("optimizer", recipe.optimizer, OPTIMIZERS)
+    if recipe.optimizer is not None:
+        _refuse_unsuited(recipe, find_optimizer(recipe.optimizer))
     _require_name("loss", recipe.loss, LOSSES)
     build_schedule(recipe.schedule)
     _require_name("schedule_unit", recipe.schedule_unit, typing.get_args(Unit))
     _require_name("precision", recipe.precision, typing.get_args(Precision))
     compose(recipe.augment or ())
+
+
+def _refuse_unsuited(recipe: Recipe, optimizer: ChosenOptimizer) -> None:
+    """Refuses fields that the optimiser has no use for or would not survive."""
+    name, kind = optimizer.name, optimizer.kind
+    if kind.weight_decay is None and recipe.weight_decay:
+        raise RecipeError(
+            f"{name} knows no weight decay",
+            where="recipe",
+            remedy="Leave weight_decay out, or take another optimizer",
+        )
+    if not kind.searches:
+        return
+    unsuited = {
+        "clip_norm": (recipe.clip_norm is not None, "a clipped gradient is not the loss's"),
+        "schedule": (
+            recipe.schedule not in (USUAL_SCHEDULE, "constant"),
+            "the search finds the length of a step",
+        ),
+        "precision": (recipe.precision == "float16", "a search compares losses closely"),
+        "layer_decay": (recipe.layer_decay is not None, "all layers are searched along together"),
+        "unfreeze_every": (recipe.unfreeze_every is not None, "its curvature is of all layers"),
+        "compile": (recipe.compile and name == "newton", "torch compiles no second derivative"),
+    }
+    for field, (is_unsuited, reason) in unsuited.items():
+        if is_unsuited:
+            raise RecipeError(
+                f"{name} cannot be used with {field} {getattr(recipe, field)!r}: {reason}",
+                where="recipe",
+                remedy=f"Leave {field} out, or take another optimizer",
+            )
 
 
 def _require_range(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from trainwell.data.dataset import Dataset, Split
 from trainwell.errors import DataError, ModelError, NonFiniteError, RecipeError
 from trainwell.nn.losses import Loss, choose_loss
 from trainwell.nn.objective import make_objective
-from trainwell.optim.optimizers import build_optimizer
+from trainwell.optim.optimizers import build_optimizer, find_optimizer
 from trainwell.optim.schedules import Plateau, build_schedule
 from trainwell.training.early_stop import EarlyStop
 from trainwell.training.evaluation import Evaluator
@@ -29,6 +30,7 @@ from trainwell.training.observer import Observer
 from trainwell.training.precision import Resolved
 from trainwell.training.randomness import RunRandomness
 from trainwell.training.recipe import Recipe
+from trainwell.training.searching_step import SearchingStep
 from trainwell.training.signals import StopRequest
 from trainwell.training.state import (
     ModuleState,
@@ -222,7 +224,14 @@ def build_step(
         unfreeze_steps=(recipe.unfreeze_every or 0) * steps_per_epoch or None,
         hold_steps=steps_per_epoch if recipe.schedule_unit == "epoch" else 1,
     )
-    return TrainingStep(
+    make = TrainingStep
+    if find_optimizer(recipe.optimizer).kind.searches:
+        make = partial(
+            SearchingStep,
+            weight_decay=recipe.weight_decay or 0.0,
+            randomness=RunRandomness(recipe.seed, setting.device),
+        )
+    return make(
         model,
         make_objective(model, setting.loss, compiled=recipe.compile),
         optimizer,
