@@ -37,8 +37,10 @@ class OptimizerKind:
         learning_rate: Its usual rate.
         weight_decay: Its usual weight decay; None where it knows none.
         momentum: Its usual momentum; None where it has no such setting.
-        searches: Whether it evaluates the loss again within a step and finds the length of its
-            step itself, so that neither a schedule nor clipped gradients suit it.
+        follows_rate: Whether each step is as long as the rate of its time says. Otherwise the rate
+            is only what it begins with, and a schedule means nothing.
+        searches: Whether it evaluates the loss again within a step, so that clipped gradients and
+            low precision do not suit it.
         whole_split: Whether it suits only a loss that is the same in every step, so that a batch
             is the whole training split unless the recipe says otherwise.
     """
@@ -49,5 +51,6 @@ class OptimizerKind:
     learning_rate: float
     weight_decay: float | None = 0.0
     momentum: float | None = None
+    follows_rate: bool = True
     searches: bool = False
     whole_split: bool = False

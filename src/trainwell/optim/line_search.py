@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 SUFFICIENT = 1e-4
 """The share of the fall that the slope promises which must come true (Armijo 1966)."""
-FLATTER = 0.9
-"""The share of the first slope that may be left (Wolfe 1969)."""
+FLATTER = 0.1
+"""The share of the first slope that may be left (Wolfe 1969). The usual 0.9 needs about twice the
+steps of BFGS on a logistic regression, and no fewer evaluations."""
 TRIALS = 40
 
 

@@ -45,13 +45,16 @@ def _suit_optimizer(chosen: str | None, model: Mapping[str, Any]) -> Mapping[str
     """Fields that suit a model, less those that hold for another optimiser than the chosen one."""
     if chosen is None:
         return model
-    name, kind = find_optimizer(chosen).name, find_optimizer(chosen).kind
+    optimizer = find_optimizer(chosen)
+    name, kind = optimizer.name, optimizer.kind
     usual = find_optimizer(model.get("optimizer", DEFAULT_OPTIMIZER)).name
     dropped: tuple[str, ...] = ()
     if name != usual and not {name, usual} <= set(GRADIENT_DESCENT):
         dropped = ("learning_rate", "momentum", "weight_decay")
     if kind.searches:
-        dropped = (*dropped, "clip_norm", "schedule", "warmup")
+        dropped = (*dropped, "clip_norm")
+    if not kind.follows_rate:
+        dropped = (*dropped, "schedule", "warmup", "weight_decay")
     if kind.whole_split:
         dropped = (*dropped, "batch_size")
     return {field: value for field, value in model.items() if field not in dropped}

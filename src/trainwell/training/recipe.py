@@ -39,9 +39,8 @@ class Recipe:
         batch_size: Examples in one forward pass; None: 128, fewer for small data and
             more for large.
         optimizer: A name of `trainwell.optim.optimizers.OPTIMIZERS`, with options, such as
-            `"adam(beta2=0.995)"`. Those that search for their step (lbfgs, bfgs, newton) begin
-            each search at the learning rate, in float32 unless told otherwise, and take neither a
-            schedule nor clipping.
+            `"adam(beta2=0.995)"`. Those that find the length of a step themselves (lbfgs, bfgs,
+            newton, rprop) begin at the learning rate and take no schedule.
         learning_rate: The highest rate; the schedule takes shares of it.
         momentum: Of optimisers that have one, in [0, 1).
         weight_decay: Of parameters with two or more dimensions.
@@ -158,9 +157,10 @@ class Recipe:
             "augment": (),
         }
         missing = {k: v for k, v in usual.items() if getattr(recipe, k) is None}
-        if kind.searches:
+        if not kind.follows_rate:
             missing |= {"schedule": "constant", "warmup": 0.0}
-            missing |= {"precision": "float32"} if recipe.precision == "auto" else {}
+        if kind.searches and recipe.precision == "auto":
+            missing["precision"] = "float32"
         return dataclasses.replace(recipe, **missing)
 
     def to_toml(self) -> str:
@@ -264,34 +264,37 @@ def _refuse_impossible(recipe: Recipe) -> None:
 
 
 def _refuse_unsuited(recipe: Recipe, optimizer: ChosenOptimizer) -> None:
-    """Refuses fields that the optimiser has no use for or would not survive."""
+    """Refuses fields that would do nothing with the optimiser, or harm."""
     name, kind = optimizer.name, optimizer.kind
+    unsuited: dict[str, str] = {}
     if kind.weight_decay is None and recipe.weight_decay:
+        unsuited["weight_decay"] = "it looks at the sign of the gradient only"
+    if not kind.follows_rate and recipe.schedule not in (USUAL_SCHEDULE, "constant"):
+        unsuited["schedule"] = "it finds the length of its steps itself"
+    if not kind.follows_rate and recipe.unfreeze_every is not None:
+        unsuited["unfreeze_every"] = "no rate holds a layer still"
+    if kind.searches:
+        unsuited |= _unsuited_to_search(recipe)
+    if name == "newton" and recipe.compile:
+        unsuited["compile"] = "torch compiles no second derivatives"
+    for field, reason in unsuited.items():
         raise RecipeError(
-            f"{name} knows no weight decay",
+            f"{name} cannot be used with {field} {getattr(recipe, field)!r}: {reason}",
             where="recipe",
-            remedy="Leave weight_decay out, or take another optimizer",
+            remedy=f"Leave {field} out, or take another optimizer",
         )
-    if not kind.searches:
-        return
-    unsuited = {
-        "clip_norm": (recipe.clip_norm is not None, "a clipped gradient is not the loss's"),
-        "schedule": (
-            recipe.schedule not in (USUAL_SCHEDULE, "constant"),
-            "the search finds the length of a step",
-        ),
-        "precision": (recipe.precision == "float16", "a search compares losses closely"),
-        "layer_decay": (recipe.layer_decay is not None, "all layers are searched along together"),
-        "unfreeze_every": (recipe.unfreeze_every is not None, "its curvature is of all layers"),
-        "compile": (recipe.compile and name == "newton", "torch compiles no second derivative"),
-    }
-    for field, (is_unsuited, reason) in unsuited.items():
-        if is_unsuited:
-            raise RecipeError(
-                f"{name} cannot be used with {field} {getattr(recipe, field)!r}: {reason}",
-                where="recipe",
-                remedy=f"Leave {field} out, or take another optimizer",
-            )
+
+
+def _unsuited_to_search(recipe: Recipe) -> dict[str, str]:
+    """Fields that spoil a line search, each with the reason."""
+    reasons: dict[str, str] = {}
+    if recipe.clip_norm is not None:
+        reasons["clip_norm"] = "a clipped gradient is not the slope of the loss"
+    if recipe.precision == "float16":
+        reasons["precision"] = "the search compares losses too closely"
+    if recipe.layer_decay is not None:
+        reasons["layer_decay"] = "all layers are searched along together"
+    return reasons
 
 
 def _require_range(
