@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -39,12 +40,7 @@ class SearchingStep(TrainingStep):
 
     def _compute_gradients(self, batch: Batch) -> None:
         self.drawn = self.randomness.capture()
-        self.first_loss = torch.zeros((), device=self.device)
-        for part in self._split(batch):
-            outputs, loss = self._measure(part)
-            self.totals.add(loss.detach(), outputs.detach(), part.targets)
-            self.first_loss = self._follow(loss * part.share, self.first_loss)
-        self.first_loss = self._follow(self._penalty(), self.first_loss)
+        self.first_loss = self._follow_all(batch, self.totals.add)
 
     def _move(self, batch: Batch) -> None:
         buffers = [b.clone() for b in self.model.buffers()]
@@ -55,7 +51,7 @@ class SearchingStep(TrainingStep):
         for buffer, kept in zip(self.model.buffers(), buffers, strict=True):
             buffer.copy_(kept)
 
-    def _closure(self, batch: Batch) -> Any:
+    def _closure(self, batch: Batch) -> Callable[[], Any]:
         """Loss and gradients; the first call gives those that are there already."""
         is_first = True
 
@@ -71,10 +67,7 @@ class SearchingStep(TrainingStep):
     def _evaluate(self, batch: Batch) -> Tensor:
         self.randomness.restore(*self.drawn)
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
-        for part in self._split(batch):
-            total = self._follow(self._measure(part)[1] * part.share, total)
-        total = self._follow(self._penalty(), total)
+        total = self._follow_all(batch, lambda loss, outputs, targets: None)
         is_finite = torch.isfinite(total + total_norm(self.parameters))
         return torch.where(is_finite, total, math.inf)
 
@@ -84,14 +77,29 @@ class SearchingStep(TrainingStep):
         losses = [self._measure(part)[1] * part.share for part in self._split(batch)]
         return torch.stack([*losses, self._penalty()]).sum()
 
-    def _follow(self, loss: Tensor, total: Tensor) -> Tensor:
-        """Adds a loss to a total, and its gradient to the parameters'."""
-        if loss.requires_grad:
-            loss.backward()
-        return total + loss.detach()
+    def _follow_all(self, batch: Batch, tell: Callable[[Tensor, Tensor, Tensor], None]) -> Tensor:
+        """Leaves the gradients of a batch's loss and the penalty, and gives their sum.
+
+        Args:
+            batch: In parts, as large as the model takes.
+            tell: Gets loss, outputs and targets of each part.
+        """
+        total = torch.zeros((), device=self.device)
+        for part in self._split(batch):
+            outputs, loss = self._measure(part)
+            tell(loss.detach(), outputs.detach(), part.targets)
+            total = _follow(loss * part.share, total)
+        return _follow(self._penalty(), total)
 
     def _penalty(self) -> Tensor:
         if not self.weight_decay or not self.decayed:
             return torch.zeros((), device=self.device)
         squares = torch.stack([p.square().sum() for p in self.decayed])
         return self.weight_decay / 2 * squares.sum()
+
+
+def _follow(loss: Tensor, total: Tensor) -> Tensor:
+    """Adds the gradient of a loss to the parameters', and the loss to a total."""
+    if loss.requires_grad:
+        loss.backward()
+    return total + loss.detach()
