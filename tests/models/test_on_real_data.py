@@ -14,7 +14,8 @@ from trainwell.models.deep_belief import DeepBelief
 
 pytestmark = pytest.mark.slow
 
-SURE = 0.9
+SURE = 0.5
+"""One digit is more probable than all others together."""
 LABELS = 1000
 
 
@@ -49,7 +50,7 @@ def test_samples_look_like_digits_to_a_classifier_and_scrambled_ones_do_not(
     samples = run.model.generate(500)
     scrambled = samples.flatten(1)[:, torch.randperm(784)].reshape(samples.shape)
     assert share_of_digits(lenet, samples) >= 0.7
-    assert share_of_digits(lenet, scrambled) < 0.5
+    assert share_of_digits(lenet, scrambled) < 0.2
     kinds = torch.as_tensor(lenet.predict((255 * samples).round().to(torch.uint8))).unique()
     assert len(kinds) >= 5
     assert "<h2>Samples</h2>" in run.report().read_text()
@@ -89,13 +90,13 @@ def few_cifar_images(shared_data: Path, count: int) -> tuple[torch.Tensor, torch
 
 
 def test_without_shortcuts_56_layers_learn_worse(shared_data: Path, tmp_path: Path) -> None:
-    data = few_cifar_images(shared_data, 1280)
+    data = few_cifar_images(shared_data, 2560)
     losses = {}
     for name in ("plain56", "resnet56"):
-        recipe = tw.Recipe(epochs=4, batch_size=64, augment=(), learning_rate=0.05)
+        recipe = tw.Recipe(epochs=3, batch_size=64, augment=(), learning_rate=0.02)
         run = tw.fit(name, data, recipe, out=tmp_path / name)
         losses[name] = run.metrics["train_loss"]
-    assert losses["resnet56"] < losses["plain56"] - 0.1
+    assert losses["resnet56"] < losses["plain56"] - 0.3
 
 
 def test_gates_and_shortcuts_train_at_the_depth_where_plain_layers_do_not(tmp_path: Path) -> None:

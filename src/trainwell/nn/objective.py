@@ -7,7 +7,6 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from trainwell.nn.losses import Loss
 
@@ -42,13 +41,12 @@ def make_objective(model: nn.Module, loss: Loss, *, compiled: bool = False) -> O
     """The objective of a model: its own where it has one, else the loss of its outputs.
 
     Args:
-        model: Asked for its own objective; of an averaged model, the module within is asked.
+        model: Asked for its own objective.
         loss: Of outputs and targets.
         compiled: Whether the model is compiled with `torch.compile`.
     """
-    inner = model.module if isinstance(model, AveragedModel) else model
-    if isinstance(inner, OwnObjective):
-        own = torch.compile(inner.measure) if compiled else inner.measure
+    if isinstance(model, OwnObjective):
+        own = torch.compile(model.measure) if compiled else model.measure
 
         def measure_own(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
             return own(inputs, targets, loss)

@@ -212,7 +212,7 @@ def _all_inputs(setting: Setting) -> torch.Tensor:
 def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> None:
     """Evaluates the weights that the training leaves; the test split is read only here."""
     setting, position = session.setting, session.loop.position
-    model, data = session.keep_best(), setting.data
+    model, data = session.loop.selection.load_kept(), setting.data
     scores = setting.evaluator(data.valid).measure(model).named("valid")
     split_name, evaluated = "valid", None
     if data.test is not None:

@@ -18,6 +18,7 @@ from trainwell.data.augment import compose
 from trainwell.errors import RecipeError
 from trainwell.named_call import require_name, split_calls
 from trainwell.nn.losses import LOSSES
+from trainwell.optim.averaging import build_averaging
 from trainwell.optim.optimizers import OPTIMIZERS
 from trainwell.optim.schedules import Unit, build_schedule
 
@@ -47,8 +48,15 @@ class Recipe:
         compile: Whether the model is compiled with `torch.compile`.
         clip_norm: Gradients are scaled down to this norm; None: not clipped.
         accumulate: Batches whose gradients are averaged into one update.
-        average: Decay of an exponential average of the weights, in [0, 1); the averaged weights
-            are validated and kept. None: no average.
+        average: Of the weights, as `trainwell.optim.averaging.build_averaging` takes it:
+            `"exponential(decay=0.995)"`, `"stochastic"`, `"checkpoints"`; a number is the decay of
+            an exponential one. The average is validated, and kept if it validates better than the
+            trained weights. None: no average.
+        l1: Of a penalty l1 · Σ|w| on weights with two or more dimensions, at least 0.
+        l2: Of a penalty l2 / 2 · Σw² on them, at least 0.
+        max_norm: To which the incoming weights of each unit are limited; None: not.
+        dropout_schedule: Shares of the model's dropout probabilities, written as a `schedule`, such
+            as `"linear(start=0, end=1)"`; None: all the time as the model says.
         early_stop: Epochs to look ahead for a better validation loss before stopping and going
             back to the best weights; None: train to the end.
         augment: Names of `trainwell.data.augment.AUGMENTATIONS`, with options, in order, such as
@@ -87,7 +95,11 @@ class Recipe:
     compile: bool = False
     clip_norm: float | None = None
     accumulate: int = 1
-    average: float | None = None
+    average: float | str | None = None
+    l1: float = 0.0
+    l2: float = 0.0
+    max_norm: float | None = None
+    dropout_schedule: str | None = None
     early_stop: int | None = None
     augment: tuple[str, ...] | None = None
     label_smoothing: float = 0.0
@@ -238,9 +250,11 @@ def _refuse_impossible(recipe: Recipe) -> None:
     _require_range(recipe, ("unfreeze_every",), low=1)
     _require_range(recipe, counts, low=1)
     _require_range(recipe, ("keep",), low=2)
-    _require_range(recipe, ("workers", "weight_decay", "checkpoint_seconds", "seed"), low=0)
-    _require_range(recipe, ("learning_rate", "clip_norm"), above=0)
-    shares = ("momentum", "warmup", "average", "label_smoothing")
+    _require_range(
+        recipe, ("workers", "weight_decay", "checkpoint_seconds", "seed", "l1", "l2"), low=0
+    )
+    _require_range(recipe, ("learning_rate", "clip_norm", "max_norm"), above=0)
+    shares = ("momentum", "warmup", "label_smoothing")
     _require_range(recipe, shares, low=0, below=1)
     if recipe.layer_decay is not None and not 0 < recipe.layer_decay <= 1:
         found = f"{recipe.layer_decay:g}"
@@ -248,6 +262,10 @@ def _refuse_impossible(recipe: Recipe) -> None:
     _require_name("optimizer", recipe.optimizer, OPTIMIZERS)
     _require_name("loss", recipe.loss, LOSSES)
     build_schedule(recipe.schedule)
+    if recipe.dropout_schedule is not None:
+        build_schedule(recipe.dropout_schedule, what="dropout_schedule")
+    if recipe.average is not None:
+        build_averaging(recipe.average)
     _require_name("schedule_unit", recipe.schedule_unit, typing.get_args(Unit))
     _require_name("precision", recipe.precision, typing.get_args(Precision))
     compose(recipe.augment or ())

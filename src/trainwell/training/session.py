@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainwell.data.augment import compose
 from trainwell.data.batches import Batch, Batches, open_reader
@@ -18,8 +16,11 @@ from trainwell.data.dataset import Dataset, Split
 from trainwell.errors import DataError, ModelError, NonFiniteError, RecipeError
 from trainwell.nn.losses import Loss, choose_loss
 from trainwell.nn.objective import make_objective
+from trainwell.optim.averaging import WeightAverage, build_averaging, has_batch_norm
 from trainwell.optim.optimizers import build_optimizer
+from trainwell.optim.penalties import Penalty, multiplying
 from trainwell.optim.schedules import Plateau, build_schedule
+from trainwell.training.dropout_plan import DropoutPlan
 from trainwell.training.early_stop import EarlyStop
 from trainwell.training.evaluation import Evaluator
 from trainwell.training.loop import Loop, NonFiniteStep, Recorder
@@ -29,6 +30,7 @@ from trainwell.training.observer import Observer
 from trainwell.training.precision import Resolved
 from trainwell.training.randomness import RunRandomness
 from trainwell.training.recipe import Recipe
+from trainwell.training.selection import Selection
 from trainwell.training.signals import StopRequest
 from trainwell.training.state import (
     ModuleState,
@@ -103,7 +105,6 @@ class Session:
     loop: Loop
     state: TrainingState
     randomness: RunRandomness
-    average: AveragedModel | None
 
     @classmethod
     def open(
@@ -125,12 +126,18 @@ class Session:
         batches = setting.batches(data.train, train=True)
         average = None
         if recipe.average is not None:
-            # Buffers too: batch-norm statistics of the average are averages of the statistics.
-            average_of = get_ema_multi_avg_fn(recipe.average)
-            average = AveragedModel(setting.model, multi_avg_fn=average_of, use_buffers=True)
+            average = build_averaging(recipe.average)(setting.model, recipe.epochs or 0)
         step = build_step(setting, len(batches), average)
         epoch_totals = Totals(data.task, device)
         position, early_stop = Position(), EarlyStop(recipe.early_stop)
+        selection = Selection(
+            setting.model,
+            average,
+            early_stop,
+            setting.evaluator(data.valid, lambda: stop.is_raised),
+            batches,
+            lambda: setting.resolved.context(device),
+        )
         randomness = RunRandomness(recipe.seed, device)
         parts: dict[str, Stateful] = {
             "weights": ModuleState(setting.model),
@@ -142,7 +149,7 @@ class Session:
             "randomness": randomness,
         }
         if average is not None:
-            parts["average"] = ModuleState(average)
+            parts |= {"average": average, "selection": selection}
         if isinstance(step.rates.schedule, Plateau):
             parts["schedule"] = step.rates.schedule
         if step.scaler is not None:
@@ -151,19 +158,19 @@ class Session:
         loop = Loop(
             recipe=recipe,
             model=setting.model,
-            validated=average.module if average is not None else setting.model,
             batches=batches,
-            evaluator=setting.evaluator(data.valid, lambda: stop.is_raised),
+            selection=selection,
             step=step,
             position=position,
             window=step.totals,
             epoch=epoch_totals,
             early_stop=early_stop,
+            dropout=plan_dropout(setting),
             recorder=recorder_of(state, position),
             stop=stop,
             observers=observers,
         )
-        return cls(setting, loop, state, randomness, average)
+        return cls(setting, loop, state, randomness)
 
     def train(self) -> str:
         """Runs the loop; says why it ended.
@@ -175,14 +182,9 @@ class Session:
             return self.loop.train()
         except NonFiniteStep as refused:
             raise self._explain(refused) from None
-
-    def keep_best(self) -> nn.Module:
-        """The model that the training leaves: trained, averaged or best weights put into it."""
-        model = self.setting.model
-        if self.average is not None:
-            model.load_state_dict(self.average.module.state_dict())
-        self.loop.early_stop.load_best(model)
-        return model
+        finally:
+            if self.loop.dropout is not None:
+                self.loop.dropout.restore()
 
     def _explain(self, refused: NonFiniteStep) -> NonFiniteError:
         batches, split = self.loop.batches, self.setting.data.train
@@ -199,7 +201,7 @@ class Session:
 
 
 def build_step(
-    setting: Setting, steps_per_epoch: int, average: AveragedModel | None
+    setting: Setting, steps_per_epoch: int, average: WeightAverage | None
 ) -> TrainingStep:
     """The step function of a training."""
     recipe, model = setting.recipe, setting.model
@@ -232,7 +234,26 @@ def build_step(
         resolved=setting.resolved,
         clip_norm=recipe.clip_norm,
         average=average,
+        penalty=plan_penalty(recipe, model),
+        max_norm=recipe.max_norm,
     )
+
+
+def plan_penalty(recipe: Recipe, model: nn.Module) -> Penalty | None:
+    """The penalty that a recipe asks for."""
+    if not (recipe.l1 or recipe.l2):
+        return None
+    trained = (p for p in model.parameters() if p.requires_grad)
+    return Penalty(multiplying(trained), recipe.l1, recipe.l2)
+
+
+def plan_dropout(setting: Setting) -> DropoutPlan | None:
+    """The plan of how much is dropped that a recipe asks for."""
+    recipe = setting.recipe
+    if recipe.dropout_schedule is None:
+        return None
+    schedule = build_schedule(recipe.dropout_schedule, what="dropout_schedule")
+    return DropoutPlan(setting.model, schedule, recipe.epochs or 0)
 
 
 def micro_batch_of(recipe: Recipe) -> int:
@@ -259,11 +280,6 @@ def choose_device(name: str) -> torch.device:
             f"device {name!r} cannot be used: {reason}", where="recipe", remedy="Use auto or cpu"
         ) from error
     return device
-
-
-def has_batch_norm(model: nn.Module) -> bool:
-    """Whether any layer normalises over the batch."""
-    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:

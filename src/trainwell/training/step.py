@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from trainwell.data.batches import Batch
 from trainwell.nn.objective import Objective
+from trainwell.optim.averaging import WeightAverage
+from trainwell.optim.penalties import Penalty, limit_norms, multiplying
 from trainwell.optim.schedules import Schedule, rate_at
 from trainwell.training.guard import UpdateGuard, total_norm
 from trainwell.training.metrics import Totals
@@ -88,7 +89,9 @@ class TrainingStep:
         micro_batch: Examples of one forward pass; a larger batch is accumulated.
         resolved: Precision of forward passes.
         clip_norm: Gradients are scaled down to this norm; None: not.
-        average: Averaged copy of the model, updated after each update; None: none.
+        average: Told of each update; None: none.
+        penalty: Whose gradients are added to those of the loss; None: none.
+        max_norm: To which the incoming weights of each unit are limited; None: not.
     """
 
     def __init__(
@@ -102,12 +105,14 @@ class TrainingStep:
         micro_batch: int,
         resolved: Resolved,
         clip_norm: float | None,
-        average: AveragedModel | None,
+        average: WeightAverage | None = None,
+        penalty: Penalty | None = None,
+        max_norm: float | None = None,
     ) -> None:
         self.model, self.objective = model, objective
         self.optimizer, self.rates, self.totals = optimizer, rates, totals
         self.micro_batch, self.clip_norm, self.average = micro_batch, clip_norm, average
-        self.resolved = resolved
+        self.resolved, self.penalty, self.max_norm = resolved, penalty, max_norm
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
@@ -142,6 +147,11 @@ class TrainingStep:
             group["lr"] = rate * self.rates.share(step, group["depth"])
 
     def _compute_gradients(self, batch: Batch) -> None:
+        self._accumulate_gradients(batch)
+        if self.penalty is not None and self.scaler is None:
+            self.penalty.add_gradients()
+
+    def _accumulate_gradients(self, batch: Batch) -> None:
         if len(batch) <= self.micro_batch:
             self._backward(batch.inputs, batch.targets, share=1.0)
             return
@@ -168,8 +178,11 @@ class TrainingStep:
         else:
             self._update_scaled(self.scaler)
         self.optimizer.zero_grad(set_to_none=True)
+        if self.max_norm is not None:
+            # By parameter: torch has no kernel for the rows of many. Only who asks for it pays.
+            limit_norms(multiplying(self.parameters), self.max_norm)
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            self.average.after_step()
 
     def _update_guarded(self) -> None:
         self.guard.inspect(self.totals.newest_loss, self.gradient_norm)
@@ -179,6 +192,8 @@ class TrainingStep:
 
     def _update_scaled(self, scaler: LossScaler) -> None:
         scaler.unscale(self.optimizer)
+        if self.penalty is not None:
+            self.penalty.add_gradients()
         self.gradient_norm = total_norm(self.parameters)
         # A gradient that overflows float16 is the scaler's business; a loss that does is not.
         self.guard.inspect(self.totals.newest_loss, torch.zeros_like(self.gradient_norm))
