@@ -155,11 +155,8 @@ class TrainingStep:
         if len(batch) <= self.micro_batch:
             self._backward(batch.inputs, batch.targets, share=1.0)
             return
-        pairs = zip(
-            batch.inputs.split(self.micro_batch),
-            batch.targets.split(self.micro_batch),
-            strict=True,
-        )
+        sizes = split_sizes(len(batch), self.micro_batch)
+        pairs = zip(batch.inputs.split(sizes), batch.targets.split(sizes), strict=True)
         for inputs, targets in pairs:
             self._backward(inputs, targets, share=len(inputs) / len(batch))
 
@@ -205,6 +202,22 @@ class TrainingStep:
             torch.nn.utils.clip_grads_with_norm_(
                 self.parameters, self.clip_norm, self.gradient_norm
             )
+
+
+def split_sizes(count: int, size: int) -> list[int]:
+    """Sizes of the micro-batches of a batch: all of one size, but the last.
+
+    A last one of a single example joins the one before it: batch normalisation cannot be trained
+    on a single example.
+
+    Args:
+        count: Examples in the batch.
+        size: Of a micro-batch.
+    """
+    sizes = [min(size, count - start) for start in range(0, count, size)]
+    if len(sizes) > 1 and sizes[-1] == 1 < size:
+        sizes[-2:] = [sizes[-2] + 1]
+    return sizes
 
 
 class LossScaler:
