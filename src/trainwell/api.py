@@ -11,17 +11,26 @@ from torch import nn
 from trainwell.data.adapt import adapt
 from trainwell.data.dataset import Dataset
 from trainwell.data.sources import load, reload
-from trainwell.errors import CheckpointError, DataError, ModelError, RunFolderError
+from trainwell.errors import (
+    CheckpointError,
+    DataError,
+    ModelError,
+    RecipeError,
+    RunFolderError,
+)
 from trainwell.models.catalogue import ModelSpec, create, find_entry, rebuild, spec_of
 from trainwell.nn.losses import Loss
 from trainwell.run import Run
-from trainwell.training.checkpoint import newest_checkpoint, quarantine
+from trainwell.training.about import read_about, read_result
+from trainwell.training.checkpoint import Checkpoint, Damaged, newest_checkpoint, quarantine
 from trainwell.training.defaults import complete_recipe
+from trainwell.training.deterministic import only_deterministic
 from trainwell.training.final_weights import final_weights
-from trainwell.training.fingerprint import fingerprint, list_changes
+from trainwell.training.fingerprint import digest_recipe, fingerprint, list_changes
 from trainwell.training.fitting import (
     describe_run,
     prepare,
+    refuse_missing_loss,
     run_training,
     write_parts,
 )
@@ -31,6 +40,7 @@ from trainwell.training.recipe import Recipe
 from trainwell.training.run_folder import RunFolder
 from trainwell.training.session import describe_environment
 from trainwell.training.signals import StopRequest
+from trainwell.version import __version__
 
 __all__ = ["fit", "load", "load_run", "resume"]
 
@@ -40,7 +50,7 @@ Path = str | os.PathLike[str]
 def fit(
     model: str | nn.Module,
     data: Any,
-    recipe: Recipe | None = None,
+    recipe: Recipe | Mapping[str, Any] | None = None,
     *,
     out: Path | None = None,
     loss_fn: Loss | None = None,
@@ -52,7 +62,8 @@ def fit(
     Args:
         model: A name of the catalogue, or any module; a module is trained in place.
         data: A `Dataset`, or anything that `load` takes.
-        recipe: What to do; fields left open are chosen for the model, else for the optimiser.
+        recipe: What to do, or a mapping of a recipe's fields; what is left open is chosen for the
+            model, else for the optimiser.
         out: The run folder, new or empty. None: a new one of its own name below `runs`.
         loss_fn: Called with outputs and targets, gives the mean over the batch. None: the loss of
             maximum likelihood for the task.
@@ -65,9 +76,14 @@ def fit(
         NonFiniteError: A loss or gradient was not finite.
         Interrupted: A signal asked to stop; everything is saved.
     """
-    with StopRequest() as stop:
+    given = _as_recipe(recipe)
+    if not isinstance(model, str | nn.Module):
+        raise ModelError(
+            f"the model is a {type(model).__name__}",
+            remedy="Give a name of trainwell.models.CATALOGUE, or a torch.nn.Module",
+        )
+    with StopRequest() as stop, only_deterministic(given.deterministic):
         dataset = data if isinstance(data, Dataset) else load(data)
-        given = recipe or Recipe()
         module = create(model, dataset, seed=given.seed) if isinstance(model, str) else model
         dataset = suit_data(dataset, module)
         spec = spec_of(module)
@@ -106,27 +122,29 @@ def resume(
         observers: Told of every reading.
 
     Raises:
-        RunFolderError: Not a run folder, in use, or something changed and that is not allowed.
+        RunFolderError: Not a run folder, in use, something changed and that is not allowed, or the
+            run has ended and settings are given.
+        ModelError: The model or the loss of the user's own was not given again.
         CheckpointError: No checkpoint is whole.
     """
-    with StopRequest() as stop:
-        folder = RunFolder.open(path)
-        with folder.lock():
-            module = _rebuild_model(folder, model)
-            dataset = suit_data(reload_data(folder, data), module)
-            if folder.read_json_or_empty("result.json"):
-                return load_run(path, model=module, data=dataset)
-            about = folder.read_json("run.json")
-            saved = Recipe.from_toml(folder.read_text("recipe.toml"), where="recipe.toml")
-            recipe = saved.with_settings(settings or {})
-            found = newest_checkpoint(folder.checkpoints)
-            if found is None:
-                raise CheckpointError(
-                    "there is no checkpoint", where=str(folder.path), remedy="Start a new run"
-                )
-            checkpoint, damaged = found
+    folder = RunFolder.open(path)
+    with StopRequest() as stop, folder.lock():
+        about = read_about(folder)
+        saved = Recipe.from_toml(folder.read_text("recipe.toml"), where="recipe.toml")
+        recipe = saved.with_settings(settings or {})
+        checkpoint, damaged = _find_checkpoint(folder)
+        if read_result(folder):
+            _refuse_change_of_ended(folder, about, checkpoint, saved, recipe)
+            return load_run(path, model=model, data=data, loss_fn=loss_fn)
+        refuse_missing_loss(folder, about, loss_fn)
+        module = _rebuild_model(folder, model)
+        dataset = suit_data(reload_data(folder, data), module)
+        if settings:
+            spec = spec_of(module)
+            recipe = complete_recipe(recipe, dataset, find_entry(spec.name).recipe if spec else {})
+        with only_deterministic(recipe.deterministic):
             prepared = prepare(module, dataset, recipe, loss_fn, Resolved(**about["resolved"]))
-            prints = fingerprint(recipe, module, dataset)
+            prints = fingerprint(recipe, module, dataset, loss_fn)
             changes = list_changes(checkpoint.fingerprints, prints)
             changes += _list_environment_changes(about["environment"], prepared.device)
             if changes and not allow_change:
@@ -140,33 +158,46 @@ def resume(
             if changes:
                 folder.note("changed", f"resumed although {', '.join(changes)} changed")
                 folder.write_text("recipe.toml", recipe.to_toml())
-            folder.note("resumed", f"resumed at step {checkpoint.step}")
+            folder.note("resumed", f"resumed at step {checkpoint.step}", step=checkpoint.step)
             run_training(folder, prepared, stop, checkpoint, observers)
         return Run(folder, module, dataset, loss_fn)
 
 
-def load_run(path: Path, *, model: nn.Module | None = None, data: Any = None) -> Run:
+def load_run(
+    path: Path,
+    *,
+    model: nn.Module | None = None,
+    data: Any = None,
+    loss_fn: Loss | None = None,
+) -> Run:
     """Opens a run with the weights that its training left, or has reached.
 
     Args:
         path: The run folder; it is only read.
         model: Needed where the run trained a module of the user's own: one of the same kind.
         data: What it was trained on, where `evaluate` is wanted and it came as Python objects.
+        loss_fn: Needed where `evaluate` is wanted and the run was given one.
 
     Raises:
         RunFolderError: Not a run folder.
         CheckpointError: No checkpoint is whole.
+        ModelError: The weights do not fit the model that is given.
     """
     folder = RunFolder.open(path)
     module = _rebuild_model(folder, model)
-    found = newest_checkpoint(folder.checkpoints)
-    if found is None:
-        raise CheckpointError("there is no checkpoint", where=str(folder.path))
-    module.load_state_dict(final_weights(found[0]))
+    checkpoint, _ = _find_checkpoint(folder)
+    try:
+        module.load_state_dict(final_weights(checkpoint))
+    except RuntimeError as error:
+        raise ModelError(
+            f"the weights of the run do not fit the model: {_describe_misfit(error)}",
+            where=str(folder.path),
+            remedy="Give the model that was trained",
+        ) from error
     if data is None:
-        return Run(folder, module, None)
+        return Run(folder, module, None, loss_fn)
     dataset = data if isinstance(data, Dataset) else load(data)
-    return Run(folder, module, suit_data(dataset, module))
+    return Run(folder, module, suit_data(dataset, module), loss_fn)
 
 
 def suit_data(data: Dataset, model: nn.Module) -> Dataset:
@@ -181,7 +212,7 @@ def suit_data(data: Dataset, model: nn.Module) -> Dataset:
 def _rebuild_model(folder: RunFolder, model: nn.Module | None) -> nn.Module:
     if model is not None:
         return model
-    about = folder.read_json("run.json")["model"]
+    about = read_about(folder)["model"]
     if "own" in about:
         raise ModelError(
             f"the run trained a model of your own, {about['own']}",
@@ -195,7 +226,7 @@ def _rebuild_model(folder: RunFolder, model: nn.Module | None) -> nn.Module:
 def reload_data(folder: RunFolder, data: Any) -> Dataset:
     if data is not None:
         return data if isinstance(data, Dataset) else load(data)
-    origin = folder.read_json("run.json")["data"]["origin"]
+    origin = read_about(folder)["data"]["origin"]
     if origin.get("kind") == "memory":
         raise DataError(
             "the run was given Python objects, which its folder does not hold",
@@ -205,11 +236,58 @@ def reload_data(folder: RunFolder, data: Any) -> Dataset:
     return reload(origin)
 
 
+def _as_recipe(given: Recipe | Mapping[str, Any] | None) -> Recipe:
+    if given is None or isinstance(given, Recipe):
+        return given or Recipe()
+    if isinstance(given, Mapping):
+        return Recipe.from_fields(given)
+    raise RecipeError(
+        f"the recipe is a {type(given).__name__}",
+        remedy="Give trainwell.Recipe(epochs=20), or a mapping of its fields",
+    )
+
+
+def _find_checkpoint(folder: RunFolder) -> tuple[Checkpoint, list[Damaged]]:
+    """The newest whole one, and newer ones that could not be used."""
+    found = newest_checkpoint(folder.checkpoints)
+    if found is None:
+        raise CheckpointError(
+            "there is no checkpoint", where=str(folder.path), remedy="Start a new run"
+        )
+    return found
+
+
+def _refuse_change_of_ended(
+    folder: RunFolder,
+    about: Mapping[str, Any],
+    checkpoint: Checkpoint,
+    saved: Recipe,
+    wanted: Recipe,
+) -> None:
+    """A run that has ended is not trained on: its schedule has come to its end."""
+    is_edited = about["environment"].get(
+        "trainwell"
+    ) == __version__ and checkpoint.fingerprints.get("recipe") != digest_recipe(saved)
+    if wanted != saved or is_edited:
+        raise RunFolderError(
+            "the run has ended, and its recipe cannot be changed any more",
+            where=str(folder.path),
+            remedy="Train on from its weights in a new run: trainwell fit DATA "
+            f"--set start_from={folder.path}",
+        )
+
+
+def _describe_misfit(error: RuntimeError) -> str:
+    """The first tensor that does not fit; torch's own first line names only the class."""
+    lines = str(error).splitlines()
+    return (lines[1] if len(lines) > 1 else lines[0]).strip().rstrip(".")
+
+
 def _list_environment_changes(saved: Mapping[str, str], device: Any) -> list[str]:
-    """What could change the bits: torch and the kind of device."""
+    """What could change the bits: versions, the kind of device, and how sums are divided."""
     present = describe_environment(device)
     return [
         f"{name} ({saved.get(name)}, now {present[name]})"
-        for name in ("torch", "device", "threads")
+        for name in ("trainwell", "torch", "numpy", "python", "device", "threads")
         if saved.get(name) != present[name]
     ]

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from trainwell.data.batches import Batches, ResidentReader
 from trainwell.data.dataset import Dataset, Split
 from trainwell.data.examples import read_examples
-from trainwell.data.preprocess import Preprocess
 from trainwell.errors import DataError, ModelError
 from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
+from trainwell.training.about import read_about, read_preprocess, read_result
 from trainwell.training.evaluation import evaluating
 from trainwell.training.final_evaluation import class_probabilities
-from trainwell.training.fitting import prepare
+from trainwell.training.fitting import prepare, refuse_missing_loss
 from trainwell.training.metrics import is_classification, predict_classes
 from trainwell.training.precision import Resolved
 from trainwell.training.recipe import Recipe
@@ -49,10 +49,8 @@ class Run:
         self.model = model
         self.loss_fn = loss_fn
         self._data = data
-        self.about = folder.read_json("run.json")
-        self.preprocess = Preprocess.from_state(
-            folder.read_tensors("preprocess.safetensors"), folder.read_json("preprocess.json")
-        )
+        self.about = read_about(folder)
+        self.preprocess = read_preprocess(folder)
 
     @property
     def folder(self) -> Path:
@@ -97,7 +95,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """How the run ended; empty while it has not."""
-        return self.run_folder.read_json_or_empty("result.json")
+        return read_result(self.run_folder)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -182,7 +180,9 @@ class Run:
 
         Raises:
             DataError: There is no such split, or the data is no longer at hand.
+            ModelError: The run was trained with a loss of the user's own, which is not at hand.
         """
+        refuse_missing_loss(self.run_folder, self.about, self.loss_fn)
         resolved = Resolved(**self.about["resolved"])
         setting = prepare(self.model, self.data, self.recipe, self.loss_fn, resolved)
         part = self.data.split(split)

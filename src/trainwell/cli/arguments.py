@@ -7,10 +7,10 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainwell.errors import ModelError, RecipeError
+from trainwell.errors import ModelError, RecipeError, TrainwellError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -107,16 +107,35 @@ def is_import_path(name: str) -> bool:
     return ":" in name
 
 
-def build_own_model(path: str, data: Dataset) -> nn.Module:
+def add_own_model_argument(parser: argparse.ArgumentParser) -> None:
+    """`--model` of a command that opens a run."""
+    parser.add_argument(
+        "--model", metavar="PATH", help="package.module:function, where the run trained your own"
+    )
+
+
+def own_model_of(options: argparse.Namespace) -> nn.Module | None:
+    """The user's own model that the argument of `add_own_model_argument` names, if any."""
+    if not options.model:
+        return None
+    from trainwell.api import reload_data
+    from trainwell.training.run_folder import RunFolder
+
+    folder = RunFolder.open(options.run)
+    return build_own_model(options.model, lambda: reload_data(folder, None))
+
+
+def build_own_model(path: str, load: Callable[[], Dataset]) -> nn.Module:
     """A module from the user's own code, named on the command line.
 
     Args:
         path: `package.module:function`. The function is called without arguments, or with the
             data set if it takes one argument; it gives a `torch.nn.Module`.
-        data: What it is trained on.
+        load: Gives what it is trained on, where the function asks for it.
 
     Raises:
         ModelError: It cannot be imported, fails, or gives something else.
+        DataError: It asks for the data, which cannot be loaded.
     """
     from torch import nn
 
@@ -127,7 +146,9 @@ def build_own_model(path: str, data: Dataset) -> nn.Module:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
         takes_data = len(_required_parameters(function)) == 1
-        model = function(data) if takes_data else function()
+        model = function(load()) if takes_data else function()
+    except TrainwellError:
+        raise
     except Exception as error:
         raise ModelError(
             f"{path} failed: {type(error).__name__}: {error}",

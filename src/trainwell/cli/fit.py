@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     name = options.model or suitable_model(data)
     model_options = {k: parse_option(v) for k, v in split_settings(options.model_options).items()}
     if is_import_path(name):
-        model = build_own_model(name, data)
+        model = build_own_model(name, lambda: data)
     else:
         model = create(name, data, seed=recipe.seed, **model_options)
     telling = {"as_json": options.json, "with_report": not options.no_report}

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from trainwell.cli.arguments import add_own_model_argument, own_model_of
 from trainwell.cli.main import DONE
 from trainwell.cli.output import print_json, say
 from trainwell.errors import DataError
@@ -17,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `predict`."""
     parser.add_argument("run", metavar="RUN", help="the run folder")
     parser.add_argument("data", metavar="DATA", help="a file or folder like the training's")
+    add_own_model_argument(parser)
     parser.add_argument("--out", metavar="FILE", help="write CSV here, not on standard output")
 
 
@@ -24,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     """Predicts every example in order."""
     from trainwell.api import load_run
 
-    trained = load_run(options.run)
+    trained = load_run(options.run, model=own_model_of(options))
     predictions = trained.predict(options.data).tolist()
     if options.json:
         print_json({"run": options.run, "count": len(predictions), "predictions": predictions})

@@ -11,14 +11,16 @@ import torch
 from torch import nn
 
 from trainwell.data.dataset import Dataset
-from trainwell.errors import NonFiniteError
+from trainwell.errors import ModelError, NonFiniteError
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Generative, Prepared
 from trainwell.training.checkpoint import Checkpoint
+from trainwell.training.digest import digest_weights
 from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
-from trainwell.training.fingerprint import digest_weights, fingerprint
+from trainwell.training.fingerprint import fingerprint
 from trainwell.training.nonfinite import describe_non_finite
 from trainwell.training.observer import Observer, Progress
+from trainwell.training.own_code import name_of
 from trainwell.training.precision import Resolved, resolve_precision
 from trainwell.training.randomness import RunRandomness
 from trainwell.training.recipe import Recipe
@@ -76,7 +78,7 @@ def prepare(
         if resolved is None:
             resolved = resolve_precision(recipe.precision, model, loss, few.inputs, few.targets)
     resolved.arrange(model)
-    return dataclasses.replace(draft, loss=loss, resolved=resolved)
+    return dataclasses.replace(draft, loss=loss, resolved=resolved, own_loss=loss_fn)
 
 
 def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +96,7 @@ def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[
     return {
         "name": name,
         "model": dict(model),
+        "own_loss": None if setting.own_loss is None else name_of(setting.own_loss),
         "data": {
             "name": data.name,
             "origin": dict(data.origin),
@@ -103,6 +106,7 @@ def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[
             "columns": list(data.columns),
             "schema": [dict(column) for column in data.schema],
             "held_shape": held_shape(data),
+            "held_dtype": held_dtype(data),
             "input_shape": list(data.input_shape),
             "sizes": sizes,
             "notes": list(data.notes),
@@ -112,6 +116,20 @@ def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[
         "resolved": setting.resolved.to_dict(),
         "parameters": count_parameters(setting.model),
     }
+
+
+def refuse_missing_loss(folder: RunFolder, about: Mapping[str, Any], loss_fn: Loss | None) -> None:
+    """Stops where a run had a loss of the user's own and the loss of the task would be taken.
+
+    Raises:
+        ModelError: It did, and the loss was not given again.
+    """
+    if loss_fn is None and about.get("own_loss"):
+        raise ModelError(
+            f"the run was trained with a loss of your own, {about['own_loss']}",
+            where=str(folder.path),
+            remedy="Give it again in Python, with loss_fn=...",
+        )
 
 
 def write_parts(folder: RunFolder, setting: Setting) -> None:
@@ -140,6 +158,12 @@ def held_shape(data: Dataset) -> list[int] | None:
     return list(inputs.shape[1:]) if isinstance(inputs, torch.Tensor) else None
 
 
+def held_dtype(data: Dataset) -> str | None:
+    """Type of the inputs as held, such as `"uint8"`; None for streamed data."""
+    inputs = data.train.inputs
+    return str(inputs.dtype).removeprefix("torch.") if isinstance(inputs, torch.Tensor) else None
+
+
 def run_training(
     folder: RunFolder,
     setting: Setting,
@@ -162,7 +186,7 @@ def run_training(
         NonFiniteError: A loss or gradient was not finite.
     """
     began = time.monotonic()
-    prints = fingerprint(setting.recipe, setting.model, setting.data)
+    prints = fingerprint(setting.recipe, setting.model, setting.data, setting.own_loss)
     with RunRandomness(setting.recipe.seed, setting.device), folder.open_metrics() as metrics:
 
         def make_recorder(state: TrainingState, position: Position) -> RunRecorder:

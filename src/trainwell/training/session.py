@@ -58,6 +58,7 @@ class Setting:
         loss: Mean over a batch.
         resolved: Precision and memory layout.
         device: Where it runs.
+        own_loss: The loss as the user gave it; None: that of the task.
     """
 
     recipe: Recipe
@@ -66,6 +67,7 @@ class Setting:
     loss: Loss
     resolved: Resolved
     device: torch.device
+    own_loss: Loss | None = None
 
     def batches(self, split: Split, *, train: bool) -> Batches:
         """The batches of a split, shuffled and augmented for the training."""
@@ -367,11 +369,14 @@ def describe_environment(device: torch.device) -> Mapping[str, str]:
     """Versions and machine, as the run folder keeps them."""
     import platform
 
+    import numpy
+
     from trainwell.version import __version__
 
     return {
         "trainwell": __version__,
         "torch": torch.__version__,
+        "numpy": numpy.__version__,
         "python": platform.python_version(),
         "device": str(device),
         "platform": platform.platform(),
