@@ -19,6 +19,9 @@ def tell_end(run: Run, *, as_json: bool, with_report: bool) -> int:
     if as_json:
         print_json(describe(run))
     say(format_scores(run.metrics))
+    skipped = run.result.get("skipped_updates", 0)
+    if skipped:
+        say(f"{skipped} updates were skipped, since gradients overflowed float16")
     for finding in findings:
         say(f"{finding.severity}: {finding.code} {finding.where}: {finding.cause} {finding.remedy}")
     if not findings:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from trainwell.cli.main import DONE
-from trainwell.cli.output import print_json
+from trainwell.cli.output import open_console, print_json
 
 if TYPE_CHECKING:
     from trainwell.models.entry import Entry
@@ -65,7 +65,6 @@ def _describe(entry: Entry, size: Size) -> dict[str, Any]:
 
 
 def _print_all(found: list[tuple[str, Entry, Size]], families: list[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("model", "year", "source", "inputs", box=None, header_style="bold")
@@ -81,7 +80,7 @@ def _print_all(found: list[tuple[str, Entry, Size]], families: list[str]) -> Non
             *show_size(size),
             entry.published,
         )
-    console = Console()
+    console = open_console()
     console.print(table)
     console.print(
         f"\nAlso any of {', '.join(families)}. Costs are for one example of the inputs named;"
@@ -90,11 +89,10 @@ def _print_all(found: list[tuple[str, Entry, Size]], families: list[str]) -> Non
 
 
 def _print_one(name: str, entry: Entry, size: Size, layers: list[Layer]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     parameters, multiply_adds, activations = show_size(size)
-    console = Console()
+    console = open_console()
     console.print(f"[bold]{name}[/bold]  {entry.source} ({entry.year}). {entry.summary}")
     if entry.published:
         console.print(f"published: {entry.published}")

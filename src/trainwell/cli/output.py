@@ -6,7 +6,10 @@ import contextlib
 import json
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -20,6 +23,21 @@ def say(message: str) -> None:
     """One message on standard error; a closed terminal is no reason to fail."""
     with contextlib.suppress(OSError):
         print(plain(message), file=sys.stderr, flush=True)
+
+
+def open_console(*, on_error: bool = False) -> Console:
+    """A console of rich that does not leave the process when nobody reads it any more (C5).
+
+    Args:
+        on_error: Whether it prints on standard error.
+    """
+    from rich.console import Console
+
+    class Undisturbed(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Undisturbed(stderr=True, highlight=False, markup=False) if on_error else Undisturbed()
 
 
 def print_json(document: Any) -> None:

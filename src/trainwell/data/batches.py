@@ -21,6 +21,12 @@ from trainwell.data.augment import Augmentation, Draw
 from trainwell.data.dataset import Split
 from trainwell.data.preprocess import Preprocess
 from trainwell.data.seeding import derive_seed
+from trainwell.data.workers import (
+    Unreadable,
+    collate,
+    explain_dead_worker,
+    leave_signals_to_the_parent,
+)
 
 
 @dataclass(frozen=True)
@@ -101,26 +107,49 @@ class StreamedReader:
             SeededItems(self.split.inputs, self.split.ids, self.seed, epoch),
             batch_sampler=[positions.tolist() for positions in batches],
             num_workers=self.workers,
+            collate_fn=collate,
+            worker_init_fn=leave_signals_to_the_parent,
             pin_memory=self.device.type == "cuda",
             # The loader draws a base seed from this; torch's own generator is left alone.
             generator=Generator().manual_seed(derive_seed(self.seed, "workers", epoch)),
         )
-        for inputs, positions in loader:
+        for inputs, positions, _ in _raise_unreadable(iter(loader)):
             targets = self.split.targets[positions]
             yield inputs.to(self.device, non_blocking=True), targets.to(self.device)
 
 
-class SeededItems(TorchDataset[tuple[Any, int]]):
+def _raise_unreadable(loaded: Iterator[Any]) -> Iterator[Any]:
+    """The batches of a loader.
+
+    Raises:
+        DataError: An example cannot be read, or a process that reads died.
+    """
+    while True:
+        try:
+            batch = next(loaded, None)
+        except RuntimeError as error:
+            raise explain_dead_worker(error) from error
+        if isinstance(batch, Unreadable):
+            raise batch.as_error()
+        if batch is None:
+            return
+        yield batch
+
+
+class SeededItems(TorchDataset[Any]):
     """The inputs of a data set, each read with random numbers of its own."""
 
     def __init__(self, items: TorchDataset[Any], ids: Tensor, seed: int, epoch: int) -> None:
         self.items, self.ids, self.seed, self.epoch = items, ids, seed, epoch
 
-    def __getitem__(self, position: int) -> tuple[Any, int]:
+    def __getitem__(self, position: int) -> tuple[Tensor, int, int] | Unreadable:
         example = int(self.ids[position])
-        with numbers_drawn_from(derive_seed(self.seed, "example", self.epoch, example)):
-            inputs = self.items[example][0]
-        return torch.as_tensor(inputs), position
+        try:
+            with numbers_drawn_from(derive_seed(self.seed, "example", self.epoch, example)):
+                inputs = torch.as_tensor(self.items[example][0])
+        except Exception as error:
+            return Unreadable(example, f"{type(error).__name__}: {error}")
+        return inputs, position, example
 
 
 class numbers_drawn_from:  # noqa: N801 - reads as a statement: with numbers_drawn_from(seed)

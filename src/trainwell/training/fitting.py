@@ -11,14 +11,15 @@ import torch
 from torch import nn
 
 from trainwell.data.dataset import Dataset
-from trainwell.errors import ModelError, NonFiniteError
+from trainwell.errors import ModelError, NonFiniteError, TrainwellError
+from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Generative, Prepared
 from trainwell.training.checkpoint import Checkpoint
 from trainwell.training.digest import digest_weights
 from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
 from trainwell.training.fingerprint import fingerprint
-from trainwell.training.nonfinite import describe_non_finite
+from trainwell.training.nonfinite import describe_non_finite, describe_unmeasured
 from trainwell.training.observer import Observer, Progress
 from trainwell.training.own_code import name_of
 from trainwell.training.precision import Resolved, resolve_precision
@@ -210,6 +211,11 @@ def run_training(
             folder.write_findings([describe_non_finite(error).to_dict()])
             _tell_ended(observers, "not_finite")
             raise
+        except BaseException as error:
+            _tell_ended(observers, "failed")
+            if isinstance(error, TrainwellError):
+                folder.note("failed", str(error))
+            raise
         if reason == "interrupted":
             _tell_ended(observers, reason)
             raise stop.as_error(str(folder.path))
@@ -244,13 +250,16 @@ def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> N
         evaluated = setting.evaluator(data.test).measure(model)
         scores |= evaluated.named("test")
     evaluated = evaluated or setting.evaluator(data.valid).measure(model)
+    scaler = session.loop.step.scaler
     described = describe_evaluation(data, split_name, evaluated)
     if isinstance(model, Generative):
         described["samples"] = show_samples(data, model.generate(SAMPLES))
     folder.write_json("evaluation.json", described)
     row = {"kind": "final", "step": position.step, "epoch": position.epoch, **scores}
     session.loop.recorder.record(row)
-    metrics = {**_last_train_scores(folder), **scores}
+    epochs = [row for row in folder.read_metrics() if row["kind"] == "epoch"]
+    _keep_finding(folder, describe_unmeasured(epochs))
+    metrics = {**_train_scores(epochs), **scores}
     folder.write_json(
         "result.json",
         {
@@ -259,13 +268,19 @@ def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> N
             "steps": position.step,
             "seconds": round(time.monotonic() - began, 3),
             "metrics": metrics,
+            "skipped_updates": 0 if scaler is None else int(scaler.skipped),
             "weights_sha256": digest_weights(model.state_dict()),
         },
     )
 
 
-def _last_train_scores(folder: RunFolder) -> dict[str, Any]:
-    epochs = [row for row in folder.read_metrics() if row["kind"] == "epoch"]
+def _keep_finding(folder: RunFolder, finding: Finding | None) -> None:
+    """Adds a finding to those of the run, unless it is there: a run may end twice, if killed."""
+    if finding is not None and finding.to_dict() not in (known := folder.read_findings()):
+        folder.write_findings([*known, finding.to_dict()])
+
+
+def _train_scores(epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {k: v for k, v in (epochs[-1] if epochs else {}).items() if k.startswith("train_")}
 
 

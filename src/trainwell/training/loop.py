@@ -9,13 +9,14 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from trainwell.data.batches import Batches
-from trainwell.errors import NonFiniteError
+from trainwell.data.batches import Batch, Batches
+from trainwell.errors import NonFiniteError, TrainwellError
 from trainwell.optim.schedules import Plateau
 from trainwell.training.dropout_plan import DropoutPlan
 from trainwell.training.early_stop import EarlyStop
 from trainwell.training.evaluation import EvaluationStopped
 from trainwell.training.metrics import Totals
+from trainwell.training.model_failure import explain_failure
 from trainwell.training.observer import Observer
 from trainwell.training.recipe import Recipe
 from trainwell.training.selection import Selection
@@ -107,18 +108,27 @@ class Loop:
                 return False
             ends_epoch = position.batch + 1 == self.steps_per_epoch
             ends_window = ends_epoch or (position.batch + 1) % self.recipe.window == 0
-            layers = None
-            if ends_window and self.recipe.watch:
-                layers = self.step.instrumented(batch, position.step)
-            else:
-                self.step.plain(batch, position.step)
+            layers = self._update(batch, is_read=ends_window and self.recipe.watch)
             position.step += 1
             position.batch += 1
             if ends_window:
                 self._close_window(layers)
-            if self._is_checkpoint_due() and not ends_epoch:
+            is_due = self._is_checkpoint_due() or (ends_window and self._is_checkpoint_old())
+            if is_due and not ends_epoch:
                 self._save()
         return not self.stop.is_raised
+
+    def _update(self, batch: Batch, *, is_read: bool) -> LayerReading | None:
+        step = self.position.step
+        try:
+            if is_read:
+                return self.step.instrumented(batch, step)
+            self.step.plain(batch, step)
+        except TrainwellError:
+            raise
+        except Exception as error:
+            raise explain_failure(error, f"step {step + 1}") from error
+        return None
 
     def _close_window(self, layers: LayerReading | None) -> None:
         self._stop_if_not_finite()
@@ -133,6 +143,8 @@ class Loop:
             "gradient_norm": float(self.step.gradient_norm),
             "learning_rate": self.step.rates.at(self.position.step - 1),
         }
+        if self.step.scaler is not None:
+            reading["skipped_updates"] = int(self.step.scaler.skipped)
         if self.step.penalty is not None:
             reading["penalty"] = float(self.step.penalty.value())
         return reading
@@ -157,6 +169,11 @@ class Loop:
             scores = self.selection.validate(self.position.epoch)
         except EvaluationStopped:
             return False
+        except TrainwellError:
+            raise
+        except Exception as error:
+            when = f"validation after epoch {self.position.epoch + 1}"
+            raise explain_failure(error, when) from error
         reading = {
             **self.epoch.read("train"),
             **scores,

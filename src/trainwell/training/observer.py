@@ -46,5 +46,5 @@ class Observer(Protocol):
         ...
 
     def ended(self, reason: str) -> None:
-        """It is over: `"finished"`, `"early_stop"`, `"interrupted"` or `"not_finite"`."""
+        """It is over: `"finished"`, `"early_stop"`, `"interrupted"`, `"not_finite"`, `"failed"`."""
         ...

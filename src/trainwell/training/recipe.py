@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy
 import tomli_w
 
 from trainwell.data.augment import compose
@@ -23,6 +24,9 @@ from trainwell.optim.optimizers import OPTIMIZERS
 from trainwell.optim.schedules import Unit, build_schedule
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+LARGEST_INTEGER = 2**63 - 1
+"""Of TOML, and no more than torch takes for a seed."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ class Recipe:
         watch: Whether layers are read during the training (instrumented steps).
         device: `"auto"` (an accelerator if there is one), `"cpu"`, `"cuda"`, `"cuda:1"`, ...
         window: Updates between two readings of the training loss.
-        checkpoint_every: Updates between two checkpoints; None: at the end of an epoch, if the
-            last one is at least `checkpoint_seconds` old, and at the end.
+        checkpoint_every: Updates between two checkpoints; None: at the end of a window or an epoch,
+            if the last one is at least `checkpoint_seconds` old, and at the end.
         checkpoint_seconds: See `checkpoint_every`.
         keep: Whole checkpoints kept, at least 2.
         deterministic: Refuse operations that are not deterministic.
@@ -234,6 +238,14 @@ def _accepted(hint: Any) -> tuple[Any, ...]:
 
 def _coerce(name: str, value: Any) -> Any:
     accepted = _accepted(typing.get_type_hints(Recipe)[name])
+    if isinstance(value, numpy.generic):
+        value = value.item()
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise RecipeError(
+            f"{name} is too large a number",
+            where="recipe",
+            remedy=f"Use at most {LARGEST_INTEGER}",
+        )
     if isinstance(value, list | tuple) and tuple in accepted:
         return tuple(value)
     if isinstance(value, int) and not isinstance(value, bool) and float in accepted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +14,27 @@ from torch import Tensor, nn
 from trainwell.data.augment import compose
 from trainwell.data.batches import Batch, Batches, open_reader
 from trainwell.data.dataset import Dataset, Split
-from trainwell.errors import DataError, ModelError, NonFiniteError, RecipeError
+from trainwell.errors import (
+    DataError,
+    ModelError,
+    NonFiniteError,
+    RecipeError,
+    TrainwellError,
+    first_line,
+)
 from trainwell.nn.losses import Loss, choose_loss
 from trainwell.nn.objective import make_objective
 from trainwell.optim.averaging import WeightAverage, build_averaging, has_batch_norm
 from trainwell.optim.optimizers import build_optimizer
 from trainwell.optim.penalties import Penalty, multiplying
 from trainwell.optim.schedules import Plateau, build_schedule
+from trainwell.training.deterministic import explain_nondeterministic
 from trainwell.training.dropout_plan import DropoutPlan
 from trainwell.training.early_stop import EarlyStop
-from trainwell.training.evaluation import Evaluator
+from trainwell.training.evaluation import Evaluator, evaluating
 from trainwell.training.loop import Loop, NonFiniteStep, Recorder
 from trainwell.training.metrics import Totals
+from trainwell.training.model_failure import explain_cut_off
 from trainwell.training.nonfinite import explain_non_finite
 from trainwell.training.observer import Observer
 from trainwell.training.precision import Resolved
@@ -197,6 +207,7 @@ class Session:
             self.setting.loss,
             batch,
             split.ids[positions],
+            self.setting.resolved.context(self.setting.device),
             step=refused.step,
             batch_number=refused.batch + 1,
         )
@@ -289,8 +300,14 @@ def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
 
     Raises:
         ModelError: Nothing in the model can be trained.
-        DataError: Batch normalisation would see single examples only.
+        DataError: A split is empty, or batch normalisation would see single examples only.
     """
+    parts = {"training": data.train, "validation": data.valid, "test": data.test}
+    for name, part in parts.items():
+        if part is not None and len(part) == 0:
+            raise DataError(
+                f"the {name} split is empty", where=data.name, remedy="Give it some examples"
+            )
     if not any(p.requires_grad for p in model.parameters()):
         raise ModelError(
             "the model has no parameter that can be trained",
@@ -316,22 +333,30 @@ def try_forward(model: nn.Module, loss_of: Callable[[int], Loss], batch: Batch) 
     Raises:
         ModelError: The model cannot take the inputs, or its outputs do not fit the targets.
     """
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
-            outputs = model(batch.inputs)
-            loss = loss_of(_width(outputs))
-            make_objective(model, loss)(batch.inputs, batch.targets)
-    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise ModelError(
+        with evaluating(model), torch.enable_grad():
+            loss = loss_of(_width(model(batch.inputs)))
+            _, value = make_objective(model, loss)(batch.inputs, batch.targets)
+        # A model may well cut its gradient off in evaluation mode only.
+        if not value.requires_grad:
+            _refuse_cut_off(copy.deepcopy(model), loss, batch)
+    except TrainwellError:
+        raise
+    except Exception as error:
+        refused = explain_nondeterministic(error)
+        raise refused or ModelError(
             f"the model fails on inputs {tuple(batch.inputs.shape)} with targets "
-            f"{tuple(batch.targets.shape)}: {str(error).splitlines()[0]}",
+            f"{tuple(batch.targets.shape)}: {first_line(error)}",
             remedy="Check the shapes the model expects and puts out",
         ) from error
-    finally:
-        model.train(was_training)
     return loss
+
+
+def _refuse_cut_off(replica: nn.Module, loss: Loss, batch: Batch) -> None:
+    with torch.enable_grad():
+        _, value = make_objective(replica.train(), loss)(batch.inputs, batch.targets)
+    if not value.requires_grad:
+        raise explain_cut_off("trying the model out")
 
 
 def _width(outputs: Any) -> int:

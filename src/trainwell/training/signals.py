@@ -24,7 +24,9 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         self.before = {}
         if threading.current_thread() is threading.main_thread():
-            self.before = {n: signal.signal(n, self._notice) for n in STOP_SIGNALS}
+            # Under nohup a hang-up is ignored, and stays so.
+            caught = [n for n in STOP_SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+            self.before = {n: signal.signal(n, self._notice) for n in caught}
         return self
 
     def __exit__(self, *error: object) -> None:
