@@ -113,3 +113,65 @@ def test_early_stopping_looks_ahead_and_goes_back_to_the_best_weights(tmp_path: 
     assert run.result["reason"] == "early_stop"
     assert len(losses) == losses.index(min(losses)) + 1 + 5
     assert run.evaluate("valid")["valid_loss"] == pytest.approx(min(losses), rel=1e-6)
+
+
+class Squared(nn.Module):
+    """Overflows float16, and no other precision, from some call on."""
+
+    def __init__(self, calm_calls: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 8), nn.Linear(8, 2)
+        self.calls, self.calm_calls = 0, calm_calls
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        hidden = self.first(x)
+        if self.training and self.calls > self.calm_calls:
+            hidden = hidden * 60000.0 * 2
+        return self.last(hidden)
+
+
+def test_what_overflows_in_float16_only_is_explained_in_float16_b1(tmp_path: Path) -> None:
+    recipe = tw.Recipe(epochs=5, batch_size=32, precision="float16", window=1, watch=False)
+    with pytest.raises(NonFiniteError, match=r"the loss is (nan|inf) at step 5.*layer 'last'"):
+        tw.fit(Squared(calm_calls=4), table(), recipe, out=tmp_path / "run")
+
+
+def test_updates_that_float16_skips_are_counted_and_shown_b2(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from trainwell.cli.ending import tell_end
+
+    class SometimesBad(BadBackward):
+        calls = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            SometimesBad.calls += self.training
+            hidden = self.first(x)
+            is_bad = self.training and SometimesBad.calls in (3, 5)
+            return self.last(BadGradient.apply(hidden) if is_bad else hidden)
+
+    recipe = tw.Recipe(epochs=2, batch_size=32, precision="float16", window=2)
+    run = tw.fit(SometimesBad(), table(), recipe, out=tmp_path / "run")
+    windows = [row["skipped_updates"] for row in run.history if row["kind"] == "window"]
+    assert windows[:3] == [0, 1, 2]
+    assert run.result["skipped_updates"] == 2
+    tell_end(run, as_json=False, with_report=False)
+    assert "2 updates were skipped" in capfd.readouterr().err
+
+
+class BadValidation(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) if self.training else super().forward(x) / 0.0 * 0.0
+
+
+def test_a_validation_loss_that_is_never_finite_is_one_warning_b4(tmp_path: Path) -> None:
+    run = tw.fit(BadValidation(3, 2), table(), tw.Recipe(epochs=3), out=tmp_path / "run")
+    (finding,) = run.findings
+    assert (finding.code, finding.severity, finding.where) == (
+        "exploding_or_nan",
+        "warning",
+        "validation",
+    )
+    assert finding.evidence == {"epochs": 3, "not_finite": 3}
+    assert run.result["epochs"] == 3
