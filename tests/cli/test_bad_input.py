@@ -449,6 +449,46 @@ def prediction_of_nothing(folder: Path) -> list[str]:
     return ["predict", str(trained(folder)), str(folder / "nothing.csv")]
 
 
+@case("seed is too large a number")
+def seed_of_more_than_64_bits(folder: Path) -> list[str]:
+    return fit("iris", "--set", f"seed={2**64}")
+
+
+@case("epochs is too large a number")
+def epochs_without_end(folder: Path) -> list[str]:
+    return ["fit", "iris", "--epochs", "9" * 400]
+
+
+@case("there is no field 'rubbish'")
+def unknown_field_for_a_run_that_has_ended(folder: Path) -> list[str]:
+    return ["resume", str(trained(folder)), "--set", "rubbish=1"]
+
+
+@case("the run has ended, and its recipe cannot be changed any more")
+def more_epochs_for_a_run_that_has_ended(folder: Path) -> list[str]:
+    return ["resume", str(trained(folder)), "--set", "epochs=50", "--allow-change"]
+
+
+@case("run.json: is damaged: it does not say 'name'")
+def description_that_says_nothing(folder: Path) -> list[str]:
+    return ["predict", str(rewritten(folder, "run.json", "{}")), "iris"]
+
+
+@case("preprocess.json: is damaged: it is no preprocessing")
+def preprocessing_that_is_a_list(folder: Path) -> list[str]:
+    return ["predict", str(rewritten(folder, "preprocess.json", "[]")), "iris"]
+
+
+@case("result.json: is damaged: it is not an object")
+def result_that_is_a_list(folder: Path) -> list[str]:
+    return ["resume", str(rewritten(folder, "result.json", "[1]"))]
+
+
+def rewritten(folder: Path, name: str, text: str) -> Path:
+    (trained(folder) / name).write_text(text)
+    return folder / "trained"
+
+
 @case("there is no export format 'onx'")
 def unknown_export_format(folder: Path) -> list[str]:
     return ["export", str(trained(folder)), "--format", "onx"]
