@@ -10,22 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from noisy_runs import newest_saved, outcome, resumed_steps, start, start_to_die
+import trainwell as tw
+from noisy_runs import Noisy, newest_saved, outcome, resumed_steps, start, start_to_die
 
 CHAIN = 5
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, float]:
-    """What an undisturbed run ends in, and how many seconds it takes."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    warm_up = start(folder / "warm-up")
-    warm_up.join()
-    began = time.monotonic()
-    process = start(folder / "run")
+    """What an undisturbed run ends in, and how many seconds it trains."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    process = start(folder)
     process.join()
     assert process.exitcode == 0
-    return outcome(folder / "run"), time.monotonic() - began
+    return outcome(folder), tw.load_run(folder, model=Noisy()).result["seconds"]
 
 
 def check_went_on(folder: Path, saved: int | None, resumes_before: int) -> None:
@@ -37,18 +35,30 @@ def check_went_on(folder: Path, saved: int | None, resumes_before: int) -> None:
         assert all(step >= saved for step in new), f"{new} after {saved} was saved"
 
 
+def has_begun(folder: Path, saved: int | None, resumes_before: int) -> bool:
+    """Whether whoever started last has come to train."""
+    if saved is None:
+        return newest_saved(folder) is not None
+    return len(resumed_steps(folder)) > resumes_before
+
+
 def was_killed_in_a_save(folder: Path) -> bool:
     """Whether a checkpoint was left that is not whole yet."""
     return any((folder / "checkpoints").glob(".saving-*"))
 
 
 def kill_in_a_chain(folder: Path, seconds: float, chance: random.Random) -> Counter[str]:
-    """Starts and kills the run `CHAIN` times at random moments; how many were killed where."""
+    """Starts and kills the run `CHAIN` times at random moments; how many were killed where.
+
+    The last of them is killed wherever it is, most likely at its start.
+    """
     killed: Counter[str] = Counter()
-    for _ in range(CHAIN):
+    for link in range(CHAIN):
         saved, resumes = newest_saved(folder), len(resumed_steps(folder))
         process = start(folder)
-        process.join(chance.uniform(0.0, seconds / 2))
+        while process.is_alive() and link < CHAIN - 1 and not has_begun(folder, saved, resumes):
+            time.sleep(0.002)
+        process.join(chance.uniform(0.0, seconds / CHAIN))
         if process.is_alive():
             process.kill()
         process.join()

@@ -16,7 +16,6 @@ from trainwell.errors import RunFolderError
 from trainwell.training import strict_json
 from trainwell.training.claim import (
     CHECKPOINTS,
-    RUN,
     clear_started,
     explain_no_run,
     explain_used,
@@ -27,7 +26,7 @@ from trainwell.training.claim import (
 from trainwell.training.journal import Journal, encode_rows, read_rows
 from trainwell.training.lock import hold_lock
 from trainwell.training.retention import remove_leftovers, temporary_name
-from trainwell.training.storage import DISK, Disk, count_free_bytes, describe_failure
+from trainwell.training.storage import DISK, RUN, Disk, count_free_bytes, describe_failure
 from trainwell.training.tensor_file import decode_signed, encode_signed
 from trainwell.version import __version__
 
