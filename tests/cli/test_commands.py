@@ -167,7 +167,7 @@ def test_a_model_of_the_users_own_is_trained_resumed_and_predicts(
     assert json.loads(capfd.readouterr().out)["epochs"] == 3
 
 
-def test_output_that_nobody_reads_any_more_does_not_stop_a_run(tmp_path: Path) -> None:
+def test_c5_output_that_nobody_reads_any_more_does_not_stop_a_run(tmp_path: Path) -> None:
     command = (
         f"{sys.executable} -m trainwell fit spirals --epochs 30 --out {tmp_path / 'run'} 2>&1 "
         "| head -n 1"
@@ -176,7 +176,7 @@ def test_output_that_nobody_reads_any_more_does_not_stop_a_run(tmp_path: Path) -
     assert tw.load_run(tmp_path / "run").result["epochs"] == 30
 
 
-def test_a_diverging_training_ends_with_status_1_and_says_why(
+def test_b1_a_diverging_training_ends_with_status_1_and_says_why(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = ["fit", "line", "--out", str(tmp_path / "run"), "--set", "learning_rate=1e9"]

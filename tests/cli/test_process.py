@@ -43,7 +43,7 @@ def test_a_bug_shows_its_traceback_on_demand(
     assert "Traceback" in error and "in buggy" in error
 
 
-def test_a_closed_standard_error_does_not_stop_a_run_c5(tmp_path: Path) -> None:
+def test_c5_a_closed_standard_error_does_not_stop_a_run(tmp_path: Path) -> None:
     command = f"{PROGRAM} fit iris --epochs 1 --no-report --out {tmp_path / 'run'} --json 2>&-"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.returncode == 0
@@ -51,14 +51,14 @@ def test_a_closed_standard_error_does_not_stop_a_run_c5(tmp_path: Path) -> None:
     assert tw.load_run(tmp_path / "run").result["epochs"] == 1
 
 
-def test_a_list_of_models_that_is_cut_short_by_its_reader_is_no_failure_c5() -> None:
+def test_c5_a_list_of_models_that_is_cut_short_by_its_reader_is_no_failure() -> None:
     command = f"set -o pipefail; {PROGRAM} models | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "model" in done.stdout
 
 
-def test_sigterm_before_the_training_leaves_with_its_status_and_no_run_c3(tmp_path: Path) -> None:
+def test_c3_sigterm_before_the_training_leaves_with_its_status_and_no_run(tmp_path: Path) -> None:
     (tmp_path / "slow_model_of_a_test.py").write_text(
         "import pathlib, time\n"
         "def build():\n"
@@ -79,7 +79,7 @@ def test_sigterm_before_the_training_leaves_with_its_status_and_no_run_c3(tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_hang_up_that_is_ignored_stays_ignored_c5() -> None:
+def test_c5_a_hang_up_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with leaving_on_signals():

@@ -66,7 +66,7 @@ def start(folder: Path, model: nn.Module | str = "mlp", data: Any = "iris", **gi
     return folder
 
 
-def test_another_loss_is_refused_and_a_missing_one_named_b14(tmp_path: Path) -> None:
+def test_b14_another_loss_is_refused_and_a_missing_one_named(tmp_path: Path) -> None:
     folder = start(tmp_path / "run", loss_fn=smoothed)
     with pytest.raises(ModelError, match=r"loss of your own, smoothed.*loss_fn=\.\.\."):
         tw.resume(folder)
@@ -80,20 +80,20 @@ def test_another_loss_is_refused_and_a_missing_one_named_b14(tmp_path: Path) -> 
     assert again["valid_loss"] == run.metrics["valid_loss"]
 
 
-def test_a_loss_given_only_to_the_resumed_run_is_refused_b14(tmp_path: Path) -> None:
+def test_b14_a_loss_given_only_to_the_resumed_run_is_refused(tmp_path: Path) -> None:
     folder = start(tmp_path / "run")
     with pytest.raises(RunFolderError, match="loss changed"):
         tw.resume(folder, loss_fn=smoothed)
 
 
-def test_changed_code_of_the_users_own_model_is_refused_b14(tmp_path: Path) -> None:
+def test_b14_changed_code_of_the_users_own_model_is_refused(tmp_path: Path) -> None:
     folder = start(tmp_path / "run", Scaled())
     with pytest.raises(RunFolderError, match="model code changed"):
         tw.resume(folder, model=change_forward())
     assert tw.resume(folder, model=Scaled()).result["epochs"] == 3
 
 
-def test_a_layer_without_weights_that_changed_is_noticed_b14() -> None:
+def test_b14_a_layer_without_weights_that_changed_is_noticed() -> None:
     one = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Dropout(0.1))
     assert describe_model(one) != describe_model(nn.Sequential(one[0], nn.Tanh(), one[2]))
     assert describe_model(one) != describe_model(nn.Sequential(one[0], one[1], nn.Dropout(0.2)))
@@ -110,12 +110,12 @@ def test_a_layer_without_weights_that_changed_is_noticed_b14() -> None:
         lambda amount: lambda outputs, targets: smoothed(outputs, targets, amount),
     ],
 )
-def test_settings_of_a_loss_are_part_of_it_b14(make: Callable[[float], Any]) -> None:
+def test_b14_settings_of_a_loss_are_part_of_it(make: Callable[[float], Any]) -> None:
     assert describe_code(make(0.1)) == describe_code(make(0.1))
     assert describe_code(make(0.1)) != describe_code(make(0.2))
 
 
-def test_changed_preprocessing_is_noticed_b14() -> None:
+def test_b14_changed_preprocessing_is_noticed() -> None:
     x = numpy.random.default_rng(0).normal(size=(60, 4))
     data = (x, (x[:, 0] > 0).astype(int))
     prints = [
@@ -126,7 +126,7 @@ def test_changed_preprocessing_is_noticed_b14() -> None:
 
 
 @pytest.mark.parametrize("name", ["numpy", "python", "trainwell", "torch"])
-def test_another_version_of_what_computes_is_refused_b14(name: str, tmp_path: Path) -> None:
+def test_b14_another_version_of_what_computes_is_refused(name: str, tmp_path: Path) -> None:
     folder = start(tmp_path / "run")
     about = json.loads((folder / "run.json").read_text())
     about["environment"][name] = "0.0.1"

@@ -82,7 +82,7 @@ def finish(folder: Path) -> None:
     ("operation", "count"),
     [("write_file", 9), ("rename", 2), ("rename", 3), ("sync_folder", 6), ("update", 5)],
 )
-def test_a_run_killed_in_a_save_or_in_an_update_goes_on_from_what_was_saved_a1_a2(
+def test_a1_a2_a_run_killed_in_a_save_or_in_an_update_goes_on_from_what_was_saved(
     operation: str, count: int, undisturbed: tuple[object, float], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
@@ -101,7 +101,7 @@ def test_a_run_killed_in_a_save_or_in_an_update_goes_on_from_what_was_saved_a1_a
 
 
 @pytest.mark.parametrize("chain", range(2))
-def test_a_run_killed_five_times_in_a_row_ends_bit_identical_a3(
+def test_a3_a_run_killed_five_times_in_a_row_ends_bit_identical(
     chain: int, undisturbed: tuple[object, float], tmp_path: Path
 ) -> None:
     expected, seconds = undisturbed
@@ -111,7 +111,7 @@ def test_a_run_killed_five_times_in_a_row_ends_bit_identical_a3(
 
 
 @pytest.mark.slow
-def test_no_run_is_lost_in_two_hundred_kills(
+def test_a1_a3_no_run_is_lost_in_two_hundred_kills(
     undisturbed: tuple[object, float], tmp_path: Path
 ) -> None:
     expected, seconds = undisturbed

@@ -117,7 +117,7 @@ class Put(nn.Module):
         return outputs + torch.zeros(1).put_(place, torch.ones(1), accumulate=False)
 
 
-def test_deterministic_refuses_an_operation_by_name_and_is_undone_after_the_run_b13(
+def test_b13_deterministic_refuses_an_operation_by_name_and_is_undone_after_the_run(
     tmp_path: Path,
 ) -> None:
     recipe = RECIPE.replace(deterministic=True, epochs=1)
@@ -180,7 +180,7 @@ def test_an_item_that_cannot_be_read_in_mid_run_is_named(workers: int, tmp_path:
     assert tw.resume(out, data=data).result["epochs"] == 4
 
 
-def test_an_empty_split_is_refused_before_the_training_b11(tmp_path: Path) -> None:
+def test_b11_an_empty_split_is_refused_before_the_training(tmp_path: Path) -> None:
     import dataclasses
 
     data = tw.load("iris")

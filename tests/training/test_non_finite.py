@@ -62,7 +62,7 @@ def table() -> tuple[numpy.ndarray, numpy.ndarray]:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
-def test_a_nan_loss_stops_before_the_update_and_names_step_layer_and_rows(
+def test_b1_a_nan_loss_stops_before_the_update_and_names_step_layer_and_rows(
     optimizer: str, tmp_path: Path
 ) -> None:
     model = Poisoned(calm_calls=6)
@@ -79,7 +79,7 @@ def test_a_nan_loss_stops_before_the_update_and_names_step_layer_and_rows(
     assert all(torch.equal(saved[name], p) for name, p in model.named_parameters())
 
 
-def test_an_infinite_gradient_behind_a_finite_loss_stops_before_the_update(
+def test_b2_an_infinite_gradient_behind_a_finite_loss_stops_before_the_update(
     tmp_path: Path,
 ) -> None:
     model = BadBackward()
@@ -89,13 +89,13 @@ def test_an_infinite_gradient_behind_a_finite_loss_stops_before_the_update(
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-def test_float16_that_overflows_without_end_stops_and_says_how_often(tmp_path: Path) -> None:
+def test_b2_float16_that_overflows_without_end_stops_and_says_how_often(tmp_path: Path) -> None:
     recipe = tw.Recipe(epochs=40, batch_size=64, precision="float16")
     with pytest.raises(NonFiniteError, match="overflowed float16"):
         tw.fit(BadBackward(), table(), recipe, out=tmp_path / "run")
 
 
-def test_nan_is_never_the_best_and_later_finite_losses_still_count() -> None:
+def test_b4_nan_is_never_the_best_and_later_finite_losses_still_count() -> None:
     model = nn.Linear(2, 1)
     stop = EarlyStop(look_ahead=3)
     losses = [math.nan, 2.0, math.nan, 1.0, math.inf, math.nan]
@@ -131,13 +131,13 @@ class Squared(nn.Module):
         return self.last(hidden)
 
 
-def test_what_overflows_in_float16_only_is_explained_in_float16_b1(tmp_path: Path) -> None:
+def test_b1_what_overflows_in_float16_only_is_explained_in_float16(tmp_path: Path) -> None:
     recipe = tw.Recipe(epochs=5, batch_size=32, precision="float16", window=1, watch=False)
     with pytest.raises(NonFiniteError, match=r"the loss is (nan|inf) at step 5.*layer 'last'"):
         tw.fit(Squared(calm_calls=4), table(), recipe, out=tmp_path / "run")
 
 
-def test_updates_that_float16_skips_are_counted_and_shown_b2(
+def test_b2_updates_that_float16_skips_are_counted_and_shown(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from trainwell.cli.ending import tell_end
@@ -165,7 +165,7 @@ class BadValidation(nn.Linear):
         return super().forward(x) if self.training else super().forward(x) / 0.0 * 0.0
 
 
-def test_a_validation_loss_that_is_never_finite_is_one_warning_b4(tmp_path: Path) -> None:
+def test_b4_a_validation_loss_that_is_never_finite_is_one_warning(tmp_path: Path) -> None:
     run = tw.fit(BadValidation(3, 2), table(), tw.Recipe(epochs=3), out=tmp_path / "run")
     (finding,) = run.findings
     assert (finding.code, finding.severity, finding.where) == (

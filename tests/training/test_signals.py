@@ -45,7 +45,7 @@ def raise_in_evaluation(model: nn.Module, number: signal.Signals, call: int) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_in_a_validation_saves_and_the_run_ends_bit_identical_c3(
+def test_c3_a_signal_in_a_validation_saves_and_the_run_ends_bit_identical(
     number: signal.Signals, expected: object, tmp_path: Path
 ) -> None:
     model = Noisy()
@@ -60,7 +60,7 @@ def test_a_signal_in_a_validation_saves_and_the_run_ends_bit_identical_c3(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("operation", ["write_file", "rename", "sync_folder"])
-def test_a_signal_in_a_save_leaves_it_whole_and_the_run_ends_bit_identical_c3_c5(
+def test_c3_c5_a_signal_in_a_save_leaves_it_whole_and_the_run_ends_bit_identical(
     number: signal.Signals,
     operation: str,
     expected: object,
@@ -87,7 +87,7 @@ def test_a_signal_in_a_save_leaves_it_whole_and_the_run_ends_bit_identical_c3_c5
     assert outcome(tmp_path / "run") == expected
 
 
-def test_a_hang_up_that_is_ignored_does_not_stop_a_training_c5() -> None:
+def test_c5_a_hang_up_that_is_ignored_does_not_stop_a_training() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with StopRequest() as stop:
@@ -117,7 +117,7 @@ if sys.argv[1] == "fit":
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_to_the_whole_group_with_its_workers_saves_c5(
+def test_c5_a_signal_to_the_whole_group_with_its_workers_saves(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)

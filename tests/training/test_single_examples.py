@@ -21,7 +21,7 @@ def table(count: int) -> tuple[numpy.ndarray, numpy.ndarray]:
     return x, (x[:, 0] > 0).astype(int)
 
 
-def test_micro_batches_hold_every_example_once_and_never_a_lone_one_b8() -> None:
+def test_b8_micro_batches_hold_every_example_once_and_never_a_lone_one() -> None:
     for count in range(2, 60):
         for size in range(2, 20):
             sizes = split_sizes(count, size)
@@ -33,7 +33,7 @@ def test_micro_batches_hold_every_example_once_and_never_a_lone_one_b8() -> None
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3])
 @pytest.mark.parametrize("batch_size", [2, 8, 16])
-def test_batch_normalisation_trains_on_any_number_of_examples_b8(
+def test_b8_batch_normalisation_trains_on_any_number_of_examples(
     batch_size: int, accumulate: int, tmp_path: Path
 ) -> None:
     sizes = set()

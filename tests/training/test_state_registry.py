@@ -132,7 +132,7 @@ RICH = RECIPE.replace(epochs=3, schedule="plateau(patience=1, factor=0.5)", aver
 @pytest.mark.parametrize("average", [0.9, "stochastic(start=0.3)", None])
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 @pytest.mark.parametrize("stop_at", [12, 10**9])
-def test_everything_that_changes_while_training_comes_back_from_the_checkpoint(
+def test_a1_everything_that_changes_while_training_comes_back_from_the_checkpoint(
     average: float | str | None, precision: str, stop_at: int, tmp_path: Path
 ) -> None:
     recipe = RICH.replace(average=average, precision=precision)

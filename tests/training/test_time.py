@@ -46,7 +46,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> object:
     return outcome(folder)
 
 
-def test_an_old_checkpoint_is_renewed_within_an_epoch_and_no_bit_depends_on_it_a1(
+def test_a1_an_old_checkpoint_is_renewed_within_an_epoch_and_no_bit_depends_on_it(
     expected: object, tmp_path: Path
 ) -> None:
     recipe = BY_TIME.replace(checkpoint_seconds=0.0)
@@ -65,7 +65,7 @@ def test_a_young_checkpoint_is_not_renewed_within_an_epoch(tmp_path: Path) -> No
     assert step_of(list_checkpoints(tmp_path / "run" / "checkpoints")[0]) == 0
 
 
-def test_a_clock_that_jumps_by_a_day_at_every_look_changes_nothing_a18(
+def test_a18_a_clock_that_jumps_by_a_day_at_every_look_changes_nothing(
     expected: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest, jumps = time.time, itertools.cycle((DAY, -DAY, 0.0))
