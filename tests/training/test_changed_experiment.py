@@ -178,3 +178,9 @@ def test_a_run_that_has_ended_resumes_although_its_data_is_gone(tmp_path: Path) 
     tw.fit("mlp", table, RECIPE, out=tmp_path / "run")
     table.unlink()
     assert tw.resume(tmp_path / "run").result["epochs"] == 3
+
+
+def test_a_field_opened_again_is_filled_as_for_a_new_run(tmp_path: Path) -> None:
+    folder = start(tmp_path / "run")
+    run = tw.resume(folder, settings={"batch_size": "none"}, allow_change=True)
+    assert run.recipe.batch_size == 16
