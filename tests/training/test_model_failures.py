@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,27 @@ def test_an_item_that_cannot_be_read_in_mid_run_is_named(workers: int, tmp_path:
     assert breaks.reason == "failed"
     (tmp_path / "broken").unlink()
     assert tw.resume(out, data=data).result["epochs"] == 4
+
+
+class Deadly(Items):
+    def __getitem__(self, position: int) -> tuple[torch.Tensor, int]:
+        if self.broken.exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(position)
+
+
+def test_b17_a_worker_that_is_killed_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    with pytest.raises(DataError, match=r"a process that reads data died: .*Use fewer workers"):
+        tw.fit(
+            "mlp",
+            Deadly(broken),
+            RECIPE.replace(workers=1),
+            out=tmp_path / "run",
+            observers=[Breaks(broken)],
+        )
+    broken.unlink()
+    assert tw.resume(tmp_path / "run", data=Deadly(broken)).result["epochs"] == 4
 
 
 def test_b11_an_empty_split_is_refused_before_the_training(tmp_path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from trainwell.data.workers import explain_dead_worker
 from trainwell.errors import ModelError, TrainwellError, first_line
 from trainwell.training.deterministic import explain_nondeterministic
 
+DEAD_WORKER = "DataLoader worker"
 NO_GRADIENT = "does not require grad"
 
 
@@ -26,6 +28,9 @@ def explain_failure(error: Exception, when: str) -> TrainwellError:
             where=when,
             remedy="Use a smaller batch_size, and accumulate to make up for it",
         )
+    # torch notices by a signal, which comes wherever the training happens to be.
+    if isinstance(error, RuntimeError) and DEAD_WORKER in str(error):
+        return explain_dead_worker(error)
     if NO_GRADIENT in str(error):
         return explain_cut_off(when)
     return ModelError(
