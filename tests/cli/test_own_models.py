@@ -58,9 +58,7 @@ def test_export_takes_the_users_own_model_again(
     ]
 
 
-@pytest.mark.parametrize(
-    "verb", [["resume", "run"], ["export", "run"], ["predict", "run", "x.npy"]]
-)
+@pytest.mark.parametrize("verb", ["resume run", "export run", "predict run x.npy"])
 def test_another_own_model_is_one_message_that_names_the_tensor(
     verb: str, own_run: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
