@@ -145,6 +145,13 @@ def test_b2_updates_that_float16_skips_are_counted_and_shown(
     class SometimesBad(BadBackward):
         calls = 0
 
+        def started(self, progress: object) -> None:
+            """As an observer: before this, the model was only tried out."""
+            SometimesBad.calls = 0
+
+        def stepped(self, reading: object) -> None: ...
+        def epoch_ended(self, reading: object) -> None: ...
+        def ended(self, reason: str) -> None: ...
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             SometimesBad.calls += self.training
             hidden = self.first(x)
@@ -152,7 +159,8 @@ def test_b2_updates_that_float16_skips_are_counted_and_shown(
             return self.last(BadGradient.apply(hidden) if is_bad else hidden)
 
     recipe = tw.Recipe(epochs=2, batch_size=32, precision="float16", window=2)
-    run = tw.fit(SometimesBad(), table(), recipe, out=tmp_path / "run")
+    model = SometimesBad()
+    run = tw.fit(model, table(), recipe, out=tmp_path / "run", observers=[model])
     windows = [row["skipped_updates"] for row in run.history if row["kind"] == "window"]
     assert windows[:3] == [0, 1, 2]
     assert run.result["skipped_updates"] == 2

@@ -66,7 +66,7 @@ class Setting:
         model: On the device.
         data: Fits the model.
         loss: Mean over a batch.
-        resolved: Precision and memory layout.
+        resolved: Precision, memory layout, and whether the model is compiled.
         device: Where it runs.
         own_loss: The loss as the user gave it; None: that of the task.
     """
@@ -239,7 +239,11 @@ def build_step(
     )
     return TrainingStep(
         model,
-        make_objective(model, setting.loss, compiled=recipe.compile),
+        make_objective(
+            model,
+            setting.loss,
+            compiled_for=micro_batch_of(recipe) if setting.resolved.compiled else None,
+        ),
         optimizer,
         rates,
         Totals(setting.data.task, setting.device),
