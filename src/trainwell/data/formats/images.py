@@ -92,7 +92,7 @@ def _read_classes(
         if not (root / name).is_dir():
             # A given split need not have every class.
             continue
-        found, others = _list_pictures(root / name)
+        found, others = list_pictures(root / name)
         left_out += others
         if not found:
             raise DataError(
@@ -120,7 +120,7 @@ def _read_classes(
     )
 
 
-def _list_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+def list_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
     """Regular image files below a folder, sorted by name; and the other entries.
 
     Raises:
