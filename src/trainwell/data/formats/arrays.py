@@ -154,9 +154,10 @@ def load_arrays(path: Path) -> dict[str, numpy.ndarray]:
         DataError: Unreadable, or Python objects in it.
     """
     try:
-        with numpy.load(path, allow_pickle=False) as file:
-            if isinstance(file, numpy.ndarray):
-                return {"X": file}
+        file = numpy.load(path, allow_pickle=False)
+        if isinstance(file, numpy.ndarray):
+            return {"X": file}
+        with file:
             return {name: file[name] for name in file.files}
     except UNREADABLE as error:
         raise DataError(
