@@ -115,17 +115,17 @@ def no_label_file(folder: Path) -> list[str]:
 
 
 @case("line 4 has 2 cells, the heading has 3")
-def short_csv_row(folder: Path) -> list[str]:
+def d3_short_csv_row(folder: Path) -> list[str]:
     return fit(table(folder, "u,v,target\n1,2,a\n3,4,b\n5,6\n" + rows()))
 
 
 @case("line 3 has 4 cells, the heading has 3")
-def long_csv_row(folder: Path) -> list[str]:
+def d3_long_csv_row(folder: Path) -> list[str]:
     return fit(table(folder, "u,v,target\n1,2,a\n3,4,b,9\n" + rows()))
 
 
 @case("'u' stands twice")
-def duplicate_columns(folder: Path) -> list[str]:
+def d4_duplicate_columns(folder: Path) -> list[str]:
     return fit(table(folder, "u,u,target\n" + rows()))
 
 
@@ -145,46 +145,46 @@ def missing_target_value(folder: Path) -> list[str]:
 
 
 @case("column 'u' has 1 infinite values, the first in row 0")
-def infinite_feature_in_a_table(folder: Path) -> list[str]:
+def d1_infinite_feature_in_a_table(folder: Path) -> list[str]:
     return fit(table(folder, "u,v,target\ninf,2,a\n" + rows()))
 
 
 @case("column 'u' holds numbers, but row 0 has 'x'")
-def text_among_numbers(folder: Path) -> list[str]:
+def d6_text_among_numbers(folder: Path) -> list[str]:
     return fit(table(folder, "u,v,target\nx,2,a\n" + rows()))
 
 
 @case("no rows")
-def heading_only(folder: Path) -> list[str]:
+def d16_heading_only(folder: Path) -> list[str]:
     return fit(table(folder, "u,v,target\n"))
 
 
 @case("the file is empty")
-def empty_file(folder: Path) -> list[str]:
+def d16_empty_file(folder: Path) -> list[str]:
     return fit(table(folder, ""))
 
 
 @case("too few")
-def one_row(folder: Path) -> list[str]:
+def d16_one_row(folder: Path) -> list[str]:
     return fit(table(folder, "u,v,target\n1,2,3\n"), "--task", "regression")
 
 
 @case("is not UTF-8")
-def wrong_encoding(folder: Path) -> list[str]:
+def d6_wrong_encoding(folder: Path) -> list[str]:
     path = folder / "latin.csv"
     path.write_bytes("u,v,target\n1,2,männlich\n".encode("latin-1") + rows().encode())
     return fit(path)
 
 
 @case("this is not text")
-def binary_csv(folder: Path) -> list[str]:
+def d6_binary_csv(folder: Path) -> list[str]:
     path = folder / "binary.csv"
     path.write_bytes(bytes(range(256)) * 8)
     return fit(path)
 
 
 @case("the heading is longer than")
-def ten_million_columns(folder: Path) -> list[str]:
+def d16_ten_million_columns(folder: Path) -> list[str]:
     return fit(table(folder, ",".join("x" * 1 for _ in range(10_000_000)) + "\n"))
 
 
@@ -200,7 +200,7 @@ def fewer_rows_than_classes(folder: Path) -> list[str]:
 
 
 @case("inputs are not finite, the first in row 3, column 1")
-def nan_in_features(folder: Path) -> list[str]:
+def d1_nan_in_features(folder: Path) -> list[str]:
     x = numpy.ones((30, 4))
     x[3, 1] = numpy.nan
     numpy.savez(folder / "a.npz", X=x, y=numpy.arange(30) % 2)
@@ -208,7 +208,7 @@ def nan_in_features(folder: Path) -> list[str]:
 
 
 @case("row 7 has the label -1")
-def negative_label(folder: Path) -> list[str]:
+def d8_negative_label(folder: Path) -> list[str]:
     y = numpy.arange(30) % 3
     y[7] = -1
     numpy.savez(folder / "a.npz", X=numpy.random.rand(30, 4), y=y)
@@ -222,7 +222,7 @@ def inputs_and_targets_differ_in_number(folder: Path) -> list[str]:
 
 
 @case("there are no examples")
-def empty_arrays(folder: Path) -> list[str]:
+def d16_empty_arrays(folder: Path) -> list[str]:
     numpy.savez(folder / "a.npz", X=numpy.ones((0, 4)), y=numpy.zeros(0))
     return fit(folder / "a.npz")
 
@@ -249,14 +249,14 @@ def empty_test_split(folder: Path) -> list[str]:
 
 
 @case("1 of 12 pictures cannot be used: cat/3.png")
-def corrupt_image(folder: Path) -> list[str]:
+def d10_corrupt_image(folder: Path) -> list[str]:
     root = pictures(folder)
     (root / "cat" / "3.png").write_bytes(png()[:40])
     return fit(root)
 
 
 @case("the class 'dog' has no images")
-def empty_class_folder(folder: Path) -> list[str]:
+def d9_empty_class_folder(folder: Path) -> list[str]:
     root = pictures(folder)
     for path in (root / "dog").iterdir():
         path.unlink()
@@ -283,14 +283,14 @@ def folder_of_something_else(folder: Path) -> list[str]:
 
 
 @case("would be written outside")
-def archive_that_climbs_out(folder: Path) -> list[str]:
+def e5_archive_that_climbs_out(folder: Path) -> list[str]:
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         archive.writestr("../../evil.png", png())
     return fit(folder / "a.zip")
 
 
 @case("unpacks to more than")
-def zip_bomb(folder: Path) -> list[str]:
+def e6_zip_bomb(folder: Path) -> list[str]:
     with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("cat/0.png", bytes(300 * 2**20))
     return fit(folder / "a.zip")
@@ -475,12 +475,12 @@ def given_test_split_with_one_label_less(folder: Path) -> list[str]:
 
 
 @case("y_test: 1 targets are missing or not finite, the first in row 2")
-def given_test_label_that_is_nan(folder: Path) -> list[str]:
+def d8_given_test_label_that_is_nan(folder: Path) -> list[str]:
     return fit(split_arrays(folder, y_test=numpy.array([0, 1, numpy.nan, 0, 1, 2])))
 
 
 @case("row 1 has the label 'cat', which the training did not have")
-def given_test_labels_of_text(folder: Path) -> list[str]:
+def d7_given_test_labels_of_text(folder: Path) -> list[str]:
     return fit(split_arrays(folder, y_test=numpy.array(["0", "cat", "1", "2", "0", "1"])))
 
 
@@ -494,7 +494,7 @@ def given_test_inputs_without_labels(folder: Path) -> list[str]:
 
 
 @case("row 2 has the label '-1', which the training did not have")
-def validation_label_out_of_range(folder: Path) -> list[str]:
+def d8_validation_label_out_of_range(folder: Path) -> list[str]:
     x, y = numpy.ones((3, 4)), numpy.array([0, 1, -1])
     return fit(split_arrays(folder, x_valid=x, y_valid=y))
 
@@ -520,7 +520,7 @@ def idx_test_split_of_another_size(folder: Path) -> list[str]:
 
 
 @case("row 5 has the label '9', which the training did not have")
-def idx_test_label_that_training_lacks(folder: Path) -> list[str]:
+def d7_idx_test_label_that_training_lacks(folder: Path) -> list[str]:
     return fit(idx_with_test(folder, idx_images(6), idx_labels(6)[:-1] + bytes([9])))
 
 
@@ -540,18 +540,18 @@ def idx_of_255_dimensions(folder: Path) -> list[str]:
 
 
 @case("an example has no values")
-def idx_images_without_pixels(folder: Path) -> list[str]:
+def d16_idx_images_without_pixels(folder: Path) -> list[str]:
     return fit(idx(struct.pack(">BBBBIII", 0, 0, 8, 3, 30, 0, 0), idx_labels(30), folder))
 
 
 @case("an example has no values")
-def arrays_without_columns(folder: Path) -> list[str]:
+def d16_arrays_without_columns(folder: Path) -> list[str]:
     numpy.savez(folder / "a.npz", X=numpy.ones((30, 0)), y=numpy.arange(30) % 3)
     return fit(folder / "a.npz")
 
 
 @case("row 4 has the label 0.5, which is not a class")
-def label_that_is_a_fraction(folder: Path) -> list[str]:
+def d8_label_that_is_a_fraction(folder: Path) -> list[str]:
     y = numpy.arange(30) % 3 + 0.0
     y[4] = 0.5
     numpy.savez(folder / "a.npz", X=numpy.random.rand(30, 4), y=y)
@@ -559,7 +559,7 @@ def label_that_is_a_fraction(folder: Path) -> list[str]:
 
 
 @case("1 targets are missing or not finite, the first in row 4")
-def label_that_is_nan(folder: Path) -> list[str]:
+def d8_label_that_is_nan(folder: Path) -> list[str]:
     y = numpy.arange(30) % 3 + 0.0
     y[4] = numpy.nan
     numpy.savez(folder / "a.npz", X=numpy.random.rand(30, 4), y=y)
@@ -582,7 +582,7 @@ def target_of_data_without_columns(folder: Path) -> list[str]:
 
 
 @case("the file is empty")
-def byte_order_mark_and_nothing_else(folder: Path) -> list[str]:
+def d6_byte_order_mark_and_nothing_else(folder: Path) -> list[str]:
     (folder / "bom.csv").write_bytes(b"\xef\xbb\xbf")
     return fit(folder / "bom.csv")
 
@@ -652,7 +652,7 @@ def table_in_a_zip(folder: Path) -> list[str]:
 
 
 @case("row 2 (there is no picture: the cell is empty)")
-def parquet_picture_without_bytes(folder: Path) -> list[str]:
+def d10_parquet_picture_without_bytes(folder: Path) -> list[str]:
     import pyarrow
     import pyarrow.parquet
 
@@ -672,7 +672,7 @@ IRIS_HEADING = "sepal length (cm),sepal width (cm),petal length (cm),petal width
 
 
 @case("column 'sepal width (cm)' has an infinite value in row 1")
-def prediction_of_infinity_in_a_table(folder: Path) -> list[str]:
+def d1_prediction_of_infinity_in_a_table(folder: Path) -> list[str]:
     new = table(folder, IRIS_HEADING + "1,2,3,4\n1,inf,3,4\n")
     return ["predict", str(trained(folder)), str(new)]
 
