@@ -292,6 +292,17 @@ def test_tensor_data_sets_are_held_and_others_are_streamed() -> None:
     assert not tw.load(doubled).train.is_resident
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_a_class_folder_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    root = picture_folder(tmp_path / "pictures")
+    (root / "red").chmod(0)
+    try:
+        with pytest.raises(DataError, match="red: may not be read"):
+            tw.load(root)
+    finally:
+        (root / "red").chmod(0o700)
+
+
 def test_d14_test_examples_that_stand_in_the_training_split_are_reported() -> None:
     x = numpy.random.default_rng(0).normal(size=(60, 3))
     data = tw.load((numpy.concatenate([x, x]), numpy.arange(120) % 2))
