@@ -17,7 +17,8 @@ class TrainwellError(Exception):
         self.where = where
         self.remedy = remedy
         place = f"{where}: " if where else ""
-        advice = f". {remedy}" if remedy else ""
+        # What another library said may end with a full stop already.
+        advice = f"{'' if found.endswith('.') else '.'} {remedy}" if remedy else ""
         super().__init__(f"{place}{found}{advice}")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trainwell.data.batches import Batches, ResidentReader
 from trainwell.data.dataset import Dataset, Split
-from trainwell.data.examples import read_examples
+from trainwell.data.examples import Examples, read_examples
 from trainwell.errors import DataError, ModelError
 from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
@@ -152,9 +152,20 @@ class Run:
             )
         return class_probabilities(self.predict_outputs(examples)).numpy()
 
+    def read_examples(self, examples: Any) -> Examples:
+        """Examples as `predict` sees them, with what was done to them.
+
+        Args:
+            examples: As for `predict`, which also takes what this gives.
+
+        Raises:
+            DataError: The examples do not look like those of the training.
+        """
+        return read_examples(examples, self.about["data"])
+
     def predict_outputs(self, examples: Any) -> Tensor:
         """What the model puts out, `(N, outputs)` float32 on the host."""
-        inputs = read_examples(examples, self.about["data"])
+        inputs = self.read_examples(examples).inputs
         device = next(self.model.parameters()).device
         count = len(inputs)
         if count == 0:

@@ -50,6 +50,7 @@ def tell_divergence(error: NonFiniteError, *, as_json: bool, with_report: bool) 
                 "seconds": None,
                 "metrics": scores,
                 "findings": folder.read_findings(),
+                "notes": folder.read_json("run.json")["data"]["notes"],
                 "weights_sha256": None,
             }
         )
@@ -70,5 +71,6 @@ def describe(run: Run) -> dict[str, Any]:
         "seconds": result["seconds"],
         "metrics": result["metrics"],
         "findings": [finding.to_dict() for finding in run.findings],
+        "notes": run.about["data"]["notes"],
         "weights_sha256": result["weights_sha256"],
     }

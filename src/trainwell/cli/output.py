@@ -6,17 +6,26 @@ import contextlib
 import json
 import re
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+MOST_NOTES = 8
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def plain(text: str) -> str:
     """Text without terminal escapes, other control characters or marks that turn its direction."""
     return CONTROL.sub("", text)
+
+
+def describe_notes(notes: Sequence[str]) -> list[str]:
+    """What was done to the data, a line each; of many, the first and how many more there are."""
+    lines = [plain(f"note: {note}") for note in notes[:MOST_NOTES]]
+    more = len(notes) - MOST_NOTES
+    return [*lines, f"note: and {more} more"] if more > 0 else lines
 
 
 def say(message: str) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from trainwell.cli.output import open_console, plain, say
+from trainwell.cli.output import describe_notes, open_console, plain, say
 from trainwell.training.observer import Observer, Progress
 
 
@@ -49,6 +49,8 @@ class PlainProgress:
         self.epochs = progress.epochs
         self.began = time.monotonic()
         say(describe_start(progress))
+        for line in describe_notes(progress.notes):
+            say(line)
 
     def stepped(self, reading: Mapping[str, Any]) -> None:
         """Says nothing: a log of every window is in the run folder."""
@@ -88,6 +90,8 @@ class TerminalProgress:
         self.task = self.bar.add_task("training", total=total, completed=progress.first_step)
         with contextlib.suppress(OSError):
             self.console.print(describe_start(progress))
+            for line in describe_notes(progress.notes):
+                self.console.print(line)
             self.bar.start()
 
     def stepped(self, reading: Mapping[str, Any]) -> None:

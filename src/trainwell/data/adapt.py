@@ -78,6 +78,7 @@ def _preprocess_again(data: Dataset, steps: tuple[str, ...]) -> Dataset:
         task=data.task,
         steps=steps,
         category_counts=counts,
+        is_table=bool(data.schema),
     )
     return dataclasses.replace(data, preprocess=fitted)
 

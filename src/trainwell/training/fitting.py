@@ -121,6 +121,7 @@ def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[
             "schema": [dict(column) for column in data.schema],
             "held_shape": held_shape(data),
             "held_dtype": held_dtype(data),
+            "held_range": held_range(data),
             "input_shape": list(data.input_shape),
             "sizes": sizes,
             "notes": list(data.notes),
@@ -164,6 +165,8 @@ def write_parts(folder: RunFolder, setting: Setting) -> None:
     size = sum(t.numel() * t.element_size() for t in setting.model.state_dict().values())
     forecast = folder.refuse_if_too_small(4 * size * (setting.recipe.keep + 1))
     folder.note("forecast", str(forecast))
+    for message in data.notes:
+        folder.note("data", message)
 
 
 def held_shape(data: Dataset) -> list[int] | None:
@@ -176,6 +179,14 @@ def held_dtype(data: Dataset) -> str | None:
     """Type of the inputs as held, such as `"uint8"`; None for streamed data."""
     inputs = data.train.inputs
     return str(inputs.dtype).removeprefix("torch.") if isinstance(inputs, torch.Tensor) else None
+
+
+def held_range(data: Dataset) -> dict[str, Any] | None:
+    """Whether images are held as integers, and their largest value; None for other data."""
+    inputs = data.train.inputs
+    if data.kind != "image" or not isinstance(inputs, torch.Tensor):
+        return None
+    return {"integer": not inputs.is_floating_point(), "largest": float(inputs.max())}
 
 
 def run_training(
@@ -308,6 +319,7 @@ def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Obser
         model=model.get("name") or model["own"],
         data=setting.data.name,
         parameters=count_parameters(setting.model),
+        notes=() if loop.position.step else setting.data.notes,
     )
     for observer in observers:
         observer.started(progress)
