@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from trainwell.data.augment import compose
+from trainwell.data.augment import compose, refuse_unsuited
 from trainwell.data.batches import Batch, Batches, open_reader
 from trainwell.data.dataset import Dataset, Split
 from trainwell.errors import DataError, ModelError, NonFiniteError, RecipeError
 from trainwell.nn.losses import Loss, choose_loss
-from trainwell.nn.objective import make_objective
+from trainwell.nn.objective import OwnObjective, make_objective
 from trainwell.optim.optimizers import build_optimizer
 from trainwell.optim.schedules import Plateau, build_schedule
 from trainwell.training.early_stop import EarlyStop
 from trainwell.training.evaluation import Evaluator
 from trainwell.training.loop import Loop, NonFiniteStep, Recorder
-from trainwell.training.metrics import Totals
+from trainwell.training.metrics import Totals, is_classification
 from trainwell.training.nonfinite import explain_non_finite
 from trainwell.training.observer import Observer
 from trainwell.training.precision import Resolved
@@ -76,6 +76,7 @@ class Setting:
             preprocess=self.data.preprocess.to(self.device),
             device=self.device,
             augment=compose(recipe.augment or ()) if train else None,
+            mixup=recipe.mixup if train else None,
             shuffle_seed=recipe.seed if train else None,
             merge_single=train and has_batch_norm(self.model),
             memory_format=self.resolved.layout,
@@ -225,6 +226,7 @@ def build_step(
     return TrainingStep(
         model,
         make_objective(model, setting.loss, compiled=recipe.compile),
+        setting.loss,
         optimizer,
         rates,
         Totals(setting.data.task, setting.device),
@@ -271,8 +273,13 @@ def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
 
     Raises:
         ModelError: Nothing in the model can be trained.
-        DataError: Batch normalisation would see single examples only.
+        DataError: Batch normalisation would see single examples only, or an augmentation of images
+            meets other inputs.
+        RecipeError: Examples cannot be mixed.
     """
+    refuse_unsuited(recipe.augment or (), data.input_shape)
+    if recipe.mixup is not None:
+        refuse_unmixable(model, data)
     if not any(p.requires_grad for p in model.parameters()):
         raise ModelError(
             "the model has no parameter that can be trained",
@@ -284,6 +291,23 @@ def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
             "batch normalisation cannot be trained on batches of one example",
             where=f"batch_size {recipe.batch_size}, {len(data.train)} training examples",
             remedy="Use a larger batch_size, or a model without batch normalisation",
+        )
+
+
+def refuse_unmixable(model: nn.Module, data: Dataset) -> None:
+    """Stops where there are no two targets whose losses could be mixed.
+
+    Raises:
+        RecipeError: The task is no classification, or the model has an objective of its own.
+    """
+    obstacle = ""
+    if not is_classification(data.task):
+        obstacle = f"to a {data.task}, only to a classification"
+    elif isinstance(model, OwnObjective):
+        obstacle = f"to a {type(model).__name__}, which is trained by a rule of its own"
+    if obstacle:
+        raise RecipeError(
+            f"mixup does not apply {obstacle}", where="recipe", remedy="Leave mixup open"
         )
 
 

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
 from trainwell.data.batches import Batch
+from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Objective
 from trainwell.optim.schedules import Schedule, rate_at
 from trainwell.training.guard import UpdateGuard, total_norm
@@ -82,6 +83,7 @@ class TrainingStep:
     Args:
         model: Trained in place.
         objective: Outputs and mean loss of a batch.
+        loss: Of outputs and the partners' targets, where examples are mixed.
         optimizer: Over the model's parameters.
         rates: The learning rate of every update.
         totals: Where loss and score are added up.
@@ -95,6 +97,7 @@ class TrainingStep:
         self,
         model: nn.Module,
         objective: Objective,
+        loss: Loss,
         optimizer: Optimizer,
         rates: RatePlan,
         totals: Totals,
@@ -104,7 +107,7 @@ class TrainingStep:
         clip_norm: float | None,
         average: AveragedModel | None,
     ) -> None:
-        self.model, self.objective = model, objective
+        self.model, self.objective, self.loss = model, objective, loss
         self.optimizer, self.rates, self.totals = optimizer, rates, totals
         self.micro_batch, self.clip_norm, self.average = micro_batch, clip_norm, average
         self.resolved = resolved
@@ -143,20 +146,18 @@ class TrainingStep:
 
     def _compute_gradients(self, batch: Batch) -> None:
         if len(batch) <= self.micro_batch:
-            self._backward(batch.inputs, batch.targets, share=1.0)
+            self._backward(batch, share=1.0)
             return
-        pairs = zip(
-            batch.inputs.split(self.micro_batch),
-            batch.targets.split(self.micro_batch),
-            strict=True,
-        )
-        for inputs, targets in pairs:
-            self._backward(inputs, targets, share=len(inputs) / len(batch))
+        for part in batch.split(self.micro_batch):
+            self._backward(part, share=len(part) / len(batch))
 
-    def _backward(self, inputs: Tensor, targets: Tensor, share: float) -> None:
+    def _backward(self, batch: Batch, share: float) -> None:
         with self.resolved.context(self.device):
-            outputs, loss = self.objective(inputs, targets)
-        self.totals.add(loss.detach(), outputs.detach(), targets)
+            outputs, loss = self.objective(batch.inputs, batch.targets)
+            if batch.partner_targets is not None:
+                partners_loss = self.loss(outputs, batch.partner_targets)
+                loss = batch.share * loss + (1 - batch.share) * partners_loss
+        self.totals.add(loss.detach(), outputs.detach(), batch.targets)
         weighted = loss if share == 1.0 else loss * share
         if self.scaler is not None:
             weighted = self.scaler.scale(weighted)
