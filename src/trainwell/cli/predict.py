@@ -17,6 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `predict`."""
     parser.add_argument("run", metavar="RUN", help="the run folder")
     parser.add_argument("data", metavar="DATA", help="a file or folder like the training's")
+    parser.add_argument(
+        "--views",
+        metavar="N",
+        type=int,
+        default=1,
+        help="look at each image N times, mirrored, shifted or as augmented; average (default 1)",
+    )
     parser.add_argument("--out", metavar="FILE", help="write CSV here, not on standard output")
 
 
@@ -25,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from trainwell.api import load_run
 
     trained = load_run(options.run)
-    predictions = trained.predict(options.data).tolist()
+    predictions = trained.predict(options.data, views=options.views).tolist()
     if options.json:
         print_json({"run": options.run, "count": len(predictions), "predictions": predictions})
     elif options.out is None:
