@@ -15,6 +15,7 @@ from trainwell.errors import NonFiniteError
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Generative, Prepared
 from trainwell.training.checkpoint import Checkpoint
+from trainwell.training.contact_sheet import show_augmented
 from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
 from trainwell.training.fingerprint import digest_weights, fingerprint
 from trainwell.training.nonfinite import describe_non_finite
@@ -221,6 +222,7 @@ def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> N
         scores |= evaluated.named("test")
     evaluated = evaluated or setting.evaluator(data.valid).measure(model)
     described = describe_evaluation(data, split_name, evaluated)
+    described["augmented"] = show_augmented(data, session.loop.batches, position.epoch)
     if isinstance(model, Generative):
         described["samples"] = show_samples(data, model.generate(SAMPLES))
     folder.write_json("evaluation.json", described)
