@@ -19,6 +19,7 @@ SAMPLES = 48
 RECONSTRUCTED = 12
 MOST_SCATTER_POINTS = 2000
 DARK = 32
+"""Bytes that are all below it come from a narrower range, such as the 0 to 16 of `digits`."""
 
 
 def describe_evaluation(data: Dataset, split_name: str, evaluation: Evaluation) -> dict[str, Any]:
@@ -169,7 +170,7 @@ def encode_picture(image: Tensor, span: tuple[float, float] | None = None) -> st
         values = shown.double()
         low, high = span or (float(values.min()), float(values.max()))
         shares = (values - low) / max(high - low, 1e-12)
-        shown = (shares.clamp(0, 1) * 255).to(torch.uint8)
+        shown = (shares.clamp(0, 1) * 255).round().to(torch.uint8)
     pixels = shown.permute(1, 2, 0).contiguous().numpy()
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     buffer = io.BytesIO()
