@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from trainwell.data.batches import Batches, ResidentReader
 from trainwell.data.dataset import Dataset, Split
 from trainwell.data.examples import Examples, read_examples
+from trainwell.data.views import choose_views
 from trainwell.errors import DataError, ModelError
 from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
@@ -24,6 +25,7 @@ from trainwell.training.metrics import is_classification, predict_classes
 from trainwell.training.precision import Resolved
 from trainwell.training.recipe import Recipe
 from trainwell.training.run_folder import RunFolder
+from trainwell.training.views import AveragedViews
 
 BATCH = 256
 
@@ -116,22 +118,30 @@ class Run:
         """SHA-256 of the final weights; empty while the run has not ended."""
         return self.result.get("weights_sha256", "")
 
-    def predict(self, examples: Any) -> numpy.ndarray:
+    def predict(self, examples: Any, *, views: int = 1) -> numpy.ndarray:
         """Classes of a classification, numbers of a regression.
 
         Args:
             examples: An array or tensor `(N, ...)` of examples as the training had them, a
                 DataFrame or a path for a model trained on a table, or a path of the same kind of
                 files.
+            views: How often the model looks at each image; its probabilities, or the numbers of a
+                regression, are averaged. The first view is the image itself. Where the recipe
+                mirrors square colour images or augments nothing, six are fixed: the image and its
+                mirror image, both as they are, moved by one pixel up and left, and by one down
+                and right (Jordan 2024). Others are drawn from the recipe's own augmentations with
+                fixed seeds, the same for all images, so that predicting again gives the same.
 
         Returns:
             `(N,)` class names (as integers where all are), or `(N,)` / `(N, K)` numbers in the
             targets' unit.
 
         Raises:
-            DataError: The examples do not look like those of the training.
+            DataError: The examples do not look like those of the training; or several views are
+                asked of inputs that are no images, or more than there are.
+            ModelError: Several views are asked of a model that reconstructs.
         """
-        outputs = self.predict_outputs(examples)
+        outputs = self.predict_outputs(examples, views=views)
         if is_classification(self.about["data"]["task"]):
             return self.class_labels[predict_classes(outputs).numpy()]
         decoded = self.preprocess.decode_outputs(outputs).numpy()
@@ -139,18 +149,22 @@ class Run:
             return decoded[:, 0]
         return decoded
 
-    def predict_probabilities(self, examples: Any) -> numpy.ndarray:
+    def predict_probabilities(self, examples: Any, *, views: int = 1) -> numpy.ndarray:
         """Probabilities `(N, classes)`, in the order of `classes`.
 
+        Args:
+            examples: As `predict` takes them.
+            views: As `predict` takes them; the probabilities of all views are averaged.
+
         Raises:
-            DataError: The examples do not look like those of the training.
+            DataError: As `predict` does.
             ModelError: The model is not a classifier.
         """
         if not is_classification(self.about["data"]["task"]):
             raise ModelError(
                 f"a {self.about['data']['task']} has no probabilities", remedy="Use predict"
             )
-        return class_probabilities(self.predict_outputs(examples)).numpy()
+        return class_probabilities(self.predict_outputs(examples, views=views)).numpy()
 
     def read_examples(self, examples: Any) -> Examples:
         """Examples as `predict` sees them, with what was done to them.
@@ -163,8 +177,19 @@ class Run:
         """
         return read_examples(examples, self.about["data"])
 
-    def predict_outputs(self, examples: Any) -> Tensor:
-        """What the model puts out, `(N, outputs)` float32 on the host."""
+    def predict_outputs(self, examples: Any, *, views: int = 1) -> Tensor:
+        """What the model puts out, `(N, outputs)` float32 on the host.
+
+        Args:
+            examples: As `predict` takes them.
+            views: As `predict` takes them. Of several views of a classification these are the
+                logarithms of the averaged probabilities (for two classes with one output, the
+                logit of the average).
+
+        Raises:
+            DataError, ModelError: As `predict` does.
+        """
+        model = self._looking(views)
         inputs = self.read_examples(examples).inputs
         device = next(self.model.parameters()).device
         count = len(inputs)
@@ -179,25 +204,33 @@ class Run:
             device=device,
             reconstructs=True,
         )
-        with evaluating(self.model), torch.inference_mode():
-            outputs = [self.model(batch.inputs).float().cpu() for batch in batches.read()]
+        with evaluating(model), torch.inference_mode():
+            outputs = [model(batch.inputs).float().cpu() for batch in batches.read()]
         return torch.cat(outputs)
 
-    def evaluate(self, split: str = "test") -> dict[str, float]:
+    def evaluate(self, split: str = "test", *, views: int = 1) -> dict[str, float]:
         """Loss and scores on a split, under names such as `test_accuracy`.
 
         Args:
             split: `"train"`, `"valid"` or `"test"`.
+            views: As `predict` takes them; loss and scores are those of the averaged prediction.
 
         Raises:
-            DataError: There is no such split, or the data is no longer at hand.
-            ModelError: The run was trained with a loss of the user's own, which is not at hand.
+            DataError: There is no such split, the data is no longer at hand, or as `predict` does.
+            ModelError: The run was trained with a loss of the user's own, which is not at hand; or
+                as `predict` does.
         """
         refuse_missing_loss(self.run_folder, self.about, self.loss_fn)
         resolved = Resolved(**self.about["resolved"])
         setting = prepare(self.model, self.data, self.recipe, self.loss_fn, resolved)
         part = self.data.split(split)
-        return setting.evaluator(part).measure(self.model).named(split)
+        return setting.evaluator(part).measure(self._looking(views)).named(split)
+
+    def _looking(self, views: int) -> nn.Module:
+        """The model, looking at each image so often."""
+        about = self.about["data"]
+        chosen = choose_views(self.recipe.augment or (), about["input_shape"], views)
+        return AveragedViews(self.model, chosen, about["task"]) if views > 1 else self.model
 
     def report(self) -> Path:
         """Writes `report.html` into the run folder and says where it is."""

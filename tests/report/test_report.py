@@ -216,3 +216,24 @@ def test_a_browser_renders_the_page_without_a_complaint(digits: tw.Run, tmp_path
 
     with Image.open(picture) as shown:
         assert len(shown.convert("RGB").getcolors(2**24) or []) > 100
+
+
+def test_a_run_that_augments_shows_images_beside_what_the_training_saw_of_them(
+    tmp_path: Path,
+) -> None:
+    recipe = tw.Recipe(epochs=2, augment=("alternating_flip",))
+    run = tw.fit("mlp", "digits", recipe, out=tmp_path / "run")
+    rows = run.run_folder.read_json("evaluation.json")["augmented"]
+    assert [len(row) for row in rows] == [3] * 5
+    for original, *versions in rows:
+        # One epoch as it is, the other mirrored: undone by the inverse of the preprocessing.
+        assert versions.count(original) == 1
+    page = page_of(run)
+    assert "Left: the training image. Then the same as the training saw it in" in page.text
+    pictures = {value for name, value in page.attributes if name == "src"}
+    assert {picture for row in rows for picture in row} <= pictures
+
+
+def test_a_run_without_augmentation_has_no_contact_sheet(digits: tw.Run) -> None:
+    assert digits.run_folder.read_json("evaluation.json")["augmented"] == []
+    assert "Augmentation" not in page_of(digits).text

@@ -20,6 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the run folder")
     parser.add_argument("data", metavar="DATA", help="a file or folder like the training's")
     add_own_model_argument(parser)
+    parser.add_argument(
+        "--views",
+        metavar="N",
+        type=int,
+        default=1,
+        help="look at each image N times, mirrored, shifted or as augmented; average (default 1)",
+    )
     parser.add_argument("--out", metavar="FILE", help="write CSV here, not on standard output")
 
 
@@ -31,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     examples = trained.read_examples(options.data)
     for line in describe_notes(examples.notes):
         say(line)
-    predictions = trained.predict(examples).tolist()
+    predictions = trained.predict(examples, views=options.views).tolist()
     if options.json:
         document = {"run": options.run, "count": len(predictions), "predictions": predictions}
         document |= {"notes": list(examples.notes)}

@@ -59,6 +59,12 @@ class Preprocess:
             values = values.flatten(1) @ self.rotation
         return values.to(torch.float32)
 
+    def restore_images(self, images: Tensor) -> Tensor:
+        """Images as held, not rounded, of images `(N, C, H, W)` as the model sees them."""
+        if not self.shift.numel():
+            return images
+        return images / self.scale + self.shift
+
     def to(self, device: torch.device) -> Preprocess:
         """This preprocessing with its numbers on a device."""
         moved = {

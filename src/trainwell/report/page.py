@@ -12,6 +12,7 @@ from typing import Any
 from trainwell.report.curves import draw_curves
 from trainwell.report.markup import facts, section, text
 from trainwell.report.mistakes import show_evaluation
+from trainwell.report.pictures import show_contact_sheet
 from trainwell.training.run_folder import RunFolder
 
 QUIET_EVENTS = ("epoch",)
@@ -40,12 +41,14 @@ def render(folder: RunFolder) -> str:
     about = folder.read_json("run.json")
     result = folder.read_json_or_empty("result.json")
     metrics = folder.read_metrics()
+    evaluation = folder.read_json_or_empty("evaluation.json")
     body = "".join(
         [
             show_headline(folder.path.name, about, result, metrics),
             show_findings(folder.read_findings()),
             section("Training", f'<div class="curves">{draw_curves(metrics)}</div>'),
-            show_evaluation(folder.read_json_or_empty("evaluation.json")),
+            show_evaluation(evaluation),
+            show_contact_sheet(evaluation),
             show_facts(folder, about),
             show_events(folder.read_events()),
         ]

@@ -17,6 +17,7 @@ from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Generative, Prepared
 from trainwell.training.checkpoint import Checkpoint
 from trainwell.training.compilation import resolve_compilation
+from trainwell.training.contact_sheet import show_augmented
 from trainwell.training.digest import digest_weights
 from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
 from trainwell.training.fingerprint import fingerprint
@@ -276,6 +277,7 @@ def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> N
     evaluated = evaluated or setting.evaluator(data.valid).measure(model)
     scaler = session.loop.step.scaler
     described = describe_evaluation(data, split_name, evaluated)
+    described["augmented"] = show_augmented(data, session.loop.batches, position.epoch)
     if isinstance(model, Generative):
         described["samples"] = show_samples(data, model.generate(SAMPLES))
     folder.write_json("evaluation.json", described)

@@ -67,6 +67,9 @@ class Recipe:
         augment: Names of `trainwell.data.augment.AUGMENTATIONS`, with options, in order, such as
             `("flip", "rotate(degrees=10)")`.
         label_smoothing: Probability spread over all classes, in [0, 1).
+        mixup: Each example is mixed with another of its batch, in a share from Beta(mixup, mixup)
+            (Zhang et al. 2018, with 0.2 to 1); of a classification only. The training accuracy
+            counts the dominant class. None: examples stay as they are.
         start_from: A run folder or safetensors file with the weights to begin with; what does not
             fit, such as a head for other classes, starts fresh.
         freeze: Patterns of names of parameters that are not trained, such as `"blocks.0.*"`.
@@ -108,6 +111,7 @@ class Recipe:
     early_stop: int | None = None
     augment: tuple[str, ...] | None = None
     label_smoothing: float = 0.0
+    mixup: float | None = None
     loss: str | None = None
     start_from: str | None = None
     freeze: tuple[str, ...] = ()
@@ -266,7 +270,7 @@ def _refuse_impossible(recipe: Recipe) -> None:
     _require_range(
         recipe, ("workers", "weight_decay", "checkpoint_seconds", "seed", "l1", "l2"), low=0
     )
-    _require_range(recipe, ("learning_rate", "clip_norm", "max_norm"), above=0)
+    _require_range(recipe, ("learning_rate", "clip_norm", "max_norm", "mixup"), above=0)
     shares = ("momentum", "warmup", "label_smoothing")
     _require_range(recipe, shares, low=0, below=1)
     if recipe.layer_decay is not None and not 0 < recipe.layer_decay <= 1:

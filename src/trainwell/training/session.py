@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainwell.data.augment import compose
+from trainwell.data.augment import compose, refuse_unsuited
 from trainwell.data.batches import Batch, Batches, open_reader
 from trainwell.data.dataset import Dataset, Split
 from trainwell.errors import (
@@ -23,7 +23,7 @@ from trainwell.errors import (
     first_line,
 )
 from trainwell.nn.losses import Loss, choose_loss
-from trainwell.nn.objective import make_objective
+from trainwell.nn.objective import OwnObjective, make_objective
 from trainwell.optim.averaging import WeightAverage, build_averaging, has_batch_norm
 from trainwell.optim.optimizers import build_optimizer
 from trainwell.optim.penalties import Penalty, multiplying
@@ -33,7 +33,7 @@ from trainwell.training.dropout_plan import DropoutPlan
 from trainwell.training.early_stop import EarlyStop
 from trainwell.training.evaluation import Evaluator, evaluating
 from trainwell.training.loop import Loop, NonFiniteStep, Recorder
-from trainwell.training.metrics import Totals
+from trainwell.training.metrics import Totals, is_classification
 from trainwell.training.model_failure import explain_cut_off
 from trainwell.training.nonfinite import explain_non_finite
 from trainwell.training.observer import Observer
@@ -90,6 +90,7 @@ class Setting:
             preprocess=self.data.preprocess.to(self.device),
             device=self.device,
             augment=compose(recipe.augment or ()) if train else None,
+            mixup=recipe.mixup if train else None,
             shuffle_seed=recipe.seed if train else None,
             merge_single=train and has_batch_norm(self.model),
             memory_format=self.resolved.layout,
@@ -244,6 +245,7 @@ def build_step(
             setting.loss,
             compiled_for=micro_batch_of(recipe) if setting.resolved.compiled else None,
         ),
+        setting.loss,
         optimizer,
         rates,
         Totals(setting.data.task, setting.device),
@@ -304,7 +306,9 @@ def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
 
     Raises:
         ModelError: Nothing in the model can be trained.
-        DataError: A split is empty, or batch normalisation would see single examples only.
+        DataError: A split is empty, batch normalisation would see single examples only, or an
+            augmentation of images meets other inputs.
+        RecipeError: Examples cannot be mixed.
     """
     parts = {"training": data.train, "validation": data.valid, "test": data.test}
     for name, part in parts.items():
@@ -312,6 +316,9 @@ def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
             raise DataError(
                 f"the {name} split is empty", where=data.name, remedy="Give it some examples"
             )
+    refuse_unsuited(recipe.augment or (), data.input_shape)
+    if recipe.mixup is not None:
+        refuse_unmixable(model, data)
     if not any(p.requires_grad for p in model.parameters()):
         raise ModelError(
             "the model has no parameter that can be trained",
@@ -323,6 +330,23 @@ def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
             "batch normalisation cannot be trained on batches of one example",
             where=f"batch_size {recipe.batch_size}, {len(data.train)} training examples",
             remedy="Use a larger batch_size, or a model without batch normalisation",
+        )
+
+
+def refuse_unmixable(model: nn.Module, data: Dataset) -> None:
+    """Stops where there are no two targets whose losses could be mixed.
+
+    Raises:
+        RecipeError: The task is no classification, or the model has an objective of its own.
+    """
+    obstacle = ""
+    if not is_classification(data.task):
+        obstacle = f"to a {data.task}, only to a classification"
+    elif isinstance(model, OwnObjective):
+        obstacle = f"to a {type(model).__name__}, which is trained by a rule of its own"
+    if obstacle:
+        raise RecipeError(
+            f"mixup does not apply {obstacle}", where="recipe", remedy="Leave mixup open"
         )
 
 

@@ -10,6 +10,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from trainwell.data.batches import Batch
+from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Objective
 from trainwell.optim.averaging import WeightAverage
 from trainwell.optim.penalties import Penalty, limit_norms, multiplying
@@ -83,6 +84,7 @@ class TrainingStep:
     Args:
         model: Trained in place.
         objective: Outputs and mean loss of a batch.
+        loss: Of outputs and the partners' targets, where examples are mixed.
         optimizer: Over the model's parameters.
         rates: The learning rate of every update.
         totals: Where loss and score are added up.
@@ -98,6 +100,7 @@ class TrainingStep:
         self,
         model: nn.Module,
         objective: Objective,
+        loss: Loss,
         optimizer: Optimizer,
         rates: RatePlan,
         totals: Totals,
@@ -109,7 +112,7 @@ class TrainingStep:
         penalty: Penalty | None = None,
         max_norm: float | None = None,
     ) -> None:
-        self.model, self.objective = model, objective
+        self.model, self.objective, self.loss = model, objective, loss
         self.optimizer, self.rates, self.totals = optimizer, rates, totals
         self.micro_batch, self.clip_norm, self.average = micro_batch, clip_norm, average
         self.resolved, self.penalty, self.max_norm = resolved, penalty, max_norm
@@ -153,17 +156,18 @@ class TrainingStep:
 
     def _accumulate_gradients(self, batch: Batch) -> None:
         if len(batch) <= self.micro_batch:
-            self._backward(batch.inputs, batch.targets, share=1.0)
+            self._backward(batch, share=1.0)
             return
-        sizes = split_sizes(len(batch), self.micro_batch)
-        pairs = zip(batch.inputs.split(sizes), batch.targets.split(sizes), strict=True)
-        for inputs, targets in pairs:
-            self._backward(inputs, targets, share=len(inputs) / len(batch))
+        for part in batch.split(split_sizes(len(batch), self.micro_batch)):
+            self._backward(part, share=len(part) / len(batch))
 
-    def _backward(self, inputs: Tensor, targets: Tensor, share: float) -> None:
+    def _backward(self, batch: Batch, share: float) -> None:
         with self.resolved.context(self.device):
-            outputs, loss = self.objective(inputs, targets)
-        self.totals.add(loss.detach(), outputs.detach(), targets)
+            outputs, loss = self.objective(batch.inputs, batch.targets)
+            if batch.partner_targets is not None:
+                partners_loss = self.loss(outputs, batch.partner_targets)
+                loss = batch.share * loss + (1 - batch.share) * partners_loss
+        self.totals.add(loss.detach(), outputs.detach(), batch.targets)
         weighted = loss if share == 1.0 else loss * share
         if self.scaler is not None:
             weighted = self.scaler.scale(weighted)
