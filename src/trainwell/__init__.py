@@ -12,9 +12,10 @@ from trainwell.version import __version__
 
 if TYPE_CHECKING:
     from trainwell import models
-    from trainwell.api import fit, load, load_run, resume
+    from trainwell.api import explain, fit, load, load_run, resume
     from trainwell.data.dataset import Dataset
     from trainwell.errors import TrainwellError
+    from trainwell.explanation import Explanation
     from trainwell.findings import Finding
     from trainwell.run import Run
     from trainwell.training import transfer
@@ -22,11 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dataset",
+    "Explanation",
     "Finding",
     "Recipe",
     "Run",
     "TrainwellError",
     "__version__",
+    "explain",
     "fit",
     "load",
     "load_run",
@@ -37,10 +40,12 @@ __all__ = [
 
 _HOMES = {
     "Dataset": "trainwell.data.dataset",
+    "Explanation": "trainwell.explanation",
     "Finding": "trainwell.findings",
     "Recipe": "trainwell.training.recipe",
     "Run": "trainwell.run",
     "TrainwellError": "trainwell.errors",
+    "explain": "trainwell.api",
     "fit": "trainwell.api",
     "load": "trainwell.api",
     "load_run": "trainwell.api",

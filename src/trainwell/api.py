@@ -1,7 +1,8 @@
-"""The public verbs: load, fit, resume, and opening a run that was made before."""
+"""The public verbs: load, explain, fit, resume, and opening a run that was made before."""
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,11 +13,12 @@ from trainwell.data.adapt import adapt
 from trainwell.data.dataset import Dataset
 from trainwell.data.sources import load, reload
 from trainwell.errors import CheckpointError, DataError, ModelError, RunFolderError
+from trainwell.explanation import Explanation
 from trainwell.models.catalogue import ModelSpec, create, find_entry, rebuild, spec_of
 from trainwell.nn.losses import Loss
 from trainwell.run import Run
 from trainwell.training.checkpoint import newest_checkpoint, quarantine
-from trainwell.training.defaults import complete_recipe
+from trainwell.training.defaults import complete_recipe, explain_recipe, recipe_of
 from trainwell.training.final_weights import final_weights
 from trainwell.training.fingerprint import fingerprint, list_changes
 from trainwell.training.fitting import (
@@ -26,13 +28,13 @@ from trainwell.training.fitting import (
     write_parts,
 )
 from trainwell.training.observer import Observer
-from trainwell.training.precision import Resolved
+from trainwell.training.precision import PLAIN, Resolved
 from trainwell.training.recipe import Recipe
 from trainwell.training.run_folder import RunFolder
 from trainwell.training.session import describe_environment
 from trainwell.training.signals import StopRequest
 
-__all__ = ["fit", "load", "load_run", "resume"]
+__all__ = ["explain", "fit", "load", "load_run", "resume"]
 
 Path = str | os.PathLike[str]
 
@@ -66,22 +68,37 @@ def fit(
         Interrupted: A signal asked to stop; everything is saved.
     """
     with StopRequest() as stop:
-        dataset = data if isinstance(data, Dataset) else load(data)
         given = recipe or Recipe()
-        module = create(model, dataset, seed=given.seed) if isinstance(model, str) else model
-        dataset = suit_data(dataset, module)
+        module, dataset = _match(model, data, given)
         spec = spec_of(module)
-        suited = find_entry(spec.name).recipe if spec else {}
-        complete = complete_recipe(given, dataset, suited)
+        complete = complete_recipe(given, dataset, spec)
         setting = prepare(module, dataset, complete, loss_fn)
-        title = spec.name if spec else type(module).__name__
-        folder = RunFolder.claim(out, name=f"{dataset.name}-{title}")
+        folder = RunFolder.claim(out, name=f"{dataset.name}-{title_of(module)}")
         with folder.lock():
             about = spec.to_dict() if spec else {"own": model_origin or type(module).__qualname__}
             write_parts(folder, setting)
             described = describe_run(folder.path.name, setting, about)
             run_training(folder, setting, stop, described, observers)
         return Run(folder, module, dataset, loss_fn)
+
+
+def explain(model: str | nn.Module, data: Any, recipe: Recipe | None = None) -> Explanation:
+    """Every recipe value that `fit` would train with, and why; trains nothing, writes nothing.
+
+    Args:
+        model: As `fit` takes it; it is left as it is.
+        data: As `fit` takes it.
+        recipe: As `fit` takes it.
+
+    Raises:
+        DataError, ModelError, RecipeError: What was given cannot be trained.
+    """
+    given = recipe or Recipe()
+    module, dataset = _match(copy.deepcopy(model), data, given)
+    choices = explain_recipe(given, dataset, spec_of(module))
+    setting = prepare(module, dataset, recipe_of(choices), None, PLAIN)
+    steps_per_epoch = len(setting.batches(dataset.train, train=True))
+    return Explanation(f"{title_of(module)} on {dataset.name}", choices, steps_per_epoch)
 
 
 def resume(
@@ -169,6 +186,12 @@ def load_run(path: Path, *, model: nn.Module | None = None, data: Any = None) ->
     return Run(folder, module, suit_data(dataset, module))
 
 
+def title_of(model: nn.Module) -> str:
+    """What a model is called: its name in the catalogue, else its class."""
+    spec = spec_of(model)
+    return spec.name if spec else type(model).__name__
+
+
 def suit_data(data: Dataset, model: nn.Module) -> Dataset:
     """The data for the task and with the preprocessing that a model of the catalogue needs."""
     spec = spec_of(model)
@@ -176,6 +199,13 @@ def suit_data(data: Dataset, model: nn.Module) -> Dataset:
         return data
     entry = find_entry(spec.name)
     return adapt(data, entry.task, entry.preprocess)
+
+
+def _match(model: str | nn.Module, data: Any, recipe: Recipe) -> tuple[nn.Module, Dataset]:
+    """The model built for the data, and the data as the model needs it."""
+    dataset = data if isinstance(data, Dataset) else load(data)
+    module = create(model, dataset, seed=recipe.seed) if isinstance(model, str) else model
+    return module, suit_data(dataset, module)
 
 
 def _rebuild_model(folder: RunFolder, model: nn.Module | None) -> nn.Module:

@@ -16,6 +16,7 @@ from trainwell.cli.arguments import (
     split_settings,
 )
 from trainwell.cli.ending import tell_divergence, tell_end
+from trainwell.cli.explain import tell_plan
 from trainwell.cli.progress import choose_progress
 from trainwell.errors import NonFiniteError, RecipeError
 
@@ -42,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--recipe", metavar="FILE", help="a TOML file with recipe fields")
     parser.add_argument("--out", metavar="FOLDER", help="the run folder, new or empty")
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="print every recipe value and why, and the planned learning rate; train nothing",
+    )
     parser.add_argument("--no-report", action="store_true", help="do not write report.html")
     add_recipe_arguments(parser)
 
@@ -49,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Trains; exit status 0, or 1 where findings say that something is wrong."""
     recipe_text = _read_recipe(options.recipe)
-    from trainwell.api import fit
+    from trainwell.api import explain, fit
     from trainwell.models.catalogue import create
     from trainwell.training.recipe import Recipe
 
@@ -66,6 +72,8 @@ def run(options: argparse.Namespace) -> int:
         model = build_own_model(name, data)
     else:
         model = create(name, data, seed=recipe.seed, **model_options)
+    if options.explain:
+        return tell_plan(explain(model, data, recipe), as_json=options.json)
     telling = {"as_json": options.json, "with_report": not options.no_report}
     try:
         finished = fit(
