@@ -38,7 +38,7 @@ OF_DEFAULTS: Mapping[str, str] = {
     "average": "A rate that falls to nearly zero does much of what averaging does.",
     "l1": "Weight decay is the milder penalty.",
     "l2": "Weight decay does the same, apart from the gradient (Loshchilov & Hutter 2019).",
-    "max_norm": "Much dropout and high rates call for it (Srivastava et al. 2014), little else does.",
+    "max_norm": "Only much dropout at high rates calls for it (Srivastava et al. 2014).",
     "dropout_schedule": "Units are dropped all the time as the model says.",
     "early_stop": "The schedule needs its end; the validation loss is watched all the same.",
     "augment": "Which changes leave an example true depends on the data, so none is made unasked.",
