@@ -213,23 +213,42 @@ def _rebuild_model(folder: RunFolder, model: nn.Module | None) -> nn.Module:
         return model
     about = folder.read_json("run.json")["model"]
     if "own" in about:
-        raise ModelError(
-            f"the run trained a model of your own, {about['own']}",
-            where=str(folder.path),
-            # A run folder never says what code to import: it may come from somebody else.
-            remedy="Give it again: --model package.module:function, or model=... in Python",
-        )
+        raise explain_own_model(about["own"], str(folder.path))
     return rebuild(ModelSpec.from_dict(about))
 
 
+def explain_own_model(name: str, where: str) -> ModelError:
+    """Why a folder cannot build the model that it trained."""
+    return ModelError(
+        f"the run trained a model of your own, {name}",
+        where=where,
+        # A run folder never says what code to import: it may come from somebody else.
+        remedy="Give it again: --model package.module:function, or model=... in Python",
+    )
+
+
 def reload_data(folder: RunFolder, data: Any) -> Dataset:
+    """The data of a run; see `rebuild_data`."""
+    return rebuild_data(folder.read_json("run.json")["data"]["origin"], data, str(folder.path))
+
+
+def rebuild_data(origin: Mapping[str, Any], data: Any, where: str) -> Dataset:
+    """The data as it is given again, else loaded again from what a folder says.
+
+    Args:
+        origin: As `Dataset.origin`.
+        data: What the user gave again; None: nothing.
+        where: The folder.
+
+    Raises:
+        DataError: It came as Python objects and was not given again.
+    """
     if data is not None:
         return data if isinstance(data, Dataset) else load(data)
-    origin = folder.read_json("run.json")["data"]["origin"]
     if origin.get("kind") == "memory":
         raise DataError(
             "the run was given Python objects, which its folder does not hold",
-            where=str(folder.path),
+            where=where,
             remedy="Give the same data again with data=...",
         )
     return reload(origin)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import inspect
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainwell.errors import ModelError, RecipeError
@@ -120,14 +119,15 @@ def build_own_model(path: str, data: Dataset) -> nn.Module:
     """
     from torch import nn
 
+    from trainwell.models.fresh import call_build
+
     module_name, _, function_name = path.partition(":")
     # As `python -m` does: code in the present folder can be named.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-        takes_data = len(_required_parameters(function)) == 1
-        model = function(data) if takes_data else function()
+        model = call_build(function, data)
     except Exception as error:
         raise ModelError(
             f"{path} failed: {type(error).__name__}: {error}",
@@ -139,9 +139,3 @@ def build_own_model(path: str, data: Dataset) -> nn.Module:
             f"{path} gives a {type(model).__name__}, not a torch.nn.Module", where="--model"
         )
     return model
-
-
-def _required_parameters(function: Any) -> list[str]:
-    parameters: Mapping[str, inspect.Parameter] = inspect.signature(function).parameters
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [name for name, p in parameters.items() if p.kind in positional and p.default is p.empty]

@@ -1,4 +1,4 @@
-"""`trainwell resume RUN`: goes on with a run that was stopped."""
+"""`trainwell resume RUN`: goes on with a run, or a cross-validation, that was stopped."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 
 from trainwell.cli.arguments import add_settings_argument, build_own_model, split_settings
 from trainwell.cli.ending import tell_divergence, tell_end
+from trainwell.cli.folds import resume_folds
 from trainwell.cli.progress import choose_progress
 from trainwell.errors import NonFiniteError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `resume`."""
-    parser.add_argument("run", metavar="RUN", help="the run folder")
+    parser.add_argument("run", metavar="RUN", help="the folder that fit was given, or made")
     parser.add_argument(
         "--model", metavar="PATH", help="package.module:function, where the run trained your own"
     )
@@ -28,8 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Goes on; exit status as of `fit`."""
     from trainwell.api import reload_data, resume
+    from trainwell.cross_validation import holds_cross_validation
     from trainwell.training.run_folder import RunFolder
 
+    if holds_cross_validation(options.run):
+        return resume_folds(options)
     model, data = None, None
     if options.model:
         data = reload_data(RunFolder.open(options.run), None)
