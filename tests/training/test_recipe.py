@@ -52,7 +52,7 @@ def test_a_recipe_written_as_toml_reads_back_equal(recipe: Recipe) -> None:
         ({"keep": 1}, "at least 2"),
         ({"seed": -1}, "at least 0"),
         ({"workers": -1}, "at least 0"),
-        ({"compile": "perhaps"}, "must be bool"),
+        ({"compile": "perhaps"}, "cannot be .perhaps."),
     ],
 )
 def test_an_impossible_value_is_refused_with_the_reason(

@@ -15,6 +15,7 @@ from trainwell.errors import NonFiniteError
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Generative, Prepared
 from trainwell.training.checkpoint import Checkpoint
+from trainwell.training.compilation import resolve_compilation
 from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
 from trainwell.training.fingerprint import digest_weights, fingerprint
 from trainwell.training.nonfinite import describe_non_finite
@@ -75,8 +76,20 @@ def prepare(
         loss = try_forward(model, loss_of, few)
         if resolved is None:
             resolved = resolve_precision(recipe.precision, model, loss, few.inputs, few.targets)
+            draft = dataclasses.replace(draft, loss=loss, resolved=resolved)
+            resolved = _resolve_compilation(draft)
     resolved.arrange(model)
     return dataclasses.replace(draft, loss=loss, resolved=resolved)
+
+
+def _resolve_compilation(setting: Setting) -> Resolved:
+    """Whether the model is compiled, tried on a full batch of the training."""
+    recipe, data = setting.recipe, setting.data
+    trainable = dataclasses.replace(setting, recipe=recipe.replace(accumulate=1))
+    batches = trainable.batches(data.train, train=True)
+    batch = next(iter(batches.read()))
+    in_all = (recipe.epochs or 0) * len(batches)
+    return resolve_compilation(recipe, setting.model, setting.loss, setting.resolved, batch, in_all)
 
 
 def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,8 @@ class Recipe:
         warmup: Share of the training in which the rate rises linearly, in [0, 1); None: what
             suits the model, else 0.05.
         precision: `"auto"` measures bfloat16 where the processor has it, and takes the faster.
-        compile: Whether the model is compiled with `torch.compile`.
+        compile: Whether the model is compiled with `torch.compile`; `"auto"`: where the training
+            is long and it was measured to be faster.
         clip_norm: Gradients are scaled down to this norm; None: not clipped.
         accumulate: Batches whose gradients are averaged into one update.
         average: Of the weights, as `trainwell.optim.averaging.build_averaging` takes it:
@@ -93,7 +94,7 @@ class Recipe:
     schedule_unit: Unit = "step"
     warmup: float | None = None
     precision: Precision = "auto"
-    compile: bool = False
+    compile: bool | str = "auto"
     clip_norm: float | None = None
     accumulate: int = 1
     average: float | str | None = None
@@ -246,6 +247,8 @@ def _refuse_impossible(recipe: Recipe) -> None:
     if recipe.average is not None:
         build_averaging(recipe.average)
     _require_name("schedule_unit", recipe.schedule_unit, typing.get_args(Unit))
+    if isinstance(recipe.compile, str):
+        _require_name("compile", recipe.compile, ("auto",))
     _require_name("precision", recipe.precision, typing.get_args(Precision))
     compose(recipe.augment or ())
 

@@ -57,7 +57,7 @@ class Setting:
         model: On the device.
         data: Fits the model.
         loss: Mean over a batch.
-        resolved: Precision and memory layout.
+        resolved: Precision, memory layout, and whether the model is compiled.
         device: Where it runs.
     """
 
@@ -218,7 +218,11 @@ def build_step(
     )
     return TrainingStep(
         model,
-        make_objective(model, setting.loss, compiled=recipe.compile),
+        make_objective(
+            model,
+            setting.loss,
+            compiled_for=micro_batch_of(recipe) if setting.resolved.compiled else None,
+        ),
         optimizer,
         plan_rates(recipe, steps_per_epoch),
         Totals(setting.data.task, setting.device),
