@@ -32,7 +32,7 @@ OF_DEFAULTS: Mapping[str, str] = {
     "schedule_unit": "A rate that changes at every step has no jumps.",
     "warmup": "The first gradients are the largest, so the rate rises first (Goyal et al. 2017).",
     "precision": "Measures what the processor has, and takes the faster.",
-    "compile": "Compiling takes longer than most small trainings.",
+    "compile": "Measures whether it pays; compiling takes longer than most small trainings.",
     "clip_norm": "A gradient that is clipped without need only slows the training.",
     "accumulate": "The batch fits the memory as it is.",
     "average": "A rate that falls to nearly zero does much of what averaging does.",
