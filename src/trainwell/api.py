@@ -1,7 +1,8 @@
-"""The public verbs: load, fit, resume, and opening a run that was made before."""
+"""The public verbs: load, explain, fit, resume, and opening a run that was made before."""
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,12 +19,13 @@ from trainwell.errors import (
     RecipeError,
     RunFolderError,
 )
+from trainwell.explanation import Explanation
 from trainwell.models.catalogue import ModelSpec, create, find_entry, rebuild, spec_of
 from trainwell.nn.losses import Loss
 from trainwell.run import Run
 from trainwell.training.about import read_about, read_result
 from trainwell.training.checkpoint import Checkpoint, Damaged, newest_checkpoint, quarantine
-from trainwell.training.defaults import complete_recipe
+from trainwell.training.defaults import complete_recipe, explain_recipe, recipe_of
 from trainwell.training.deterministic import only_deterministic
 from trainwell.training.final_weights import final_weights
 from trainwell.training.fingerprint import digest_recipe, fingerprint, list_changes
@@ -35,14 +37,14 @@ from trainwell.training.fitting import (
     write_parts,
 )
 from trainwell.training.observer import Observer
-from trainwell.training.precision import Resolved
+from trainwell.training.precision import PLAIN, Resolved
 from trainwell.training.recipe import Recipe
 from trainwell.training.run_folder import RunFolder
 from trainwell.training.session import describe_environment
 from trainwell.training.signals import StopRequest
 from trainwell.version import __version__
 
-__all__ = ["fit", "load", "load_run", "resume"]
+__all__ = ["explain", "fit", "load", "load_run", "resume"]
 
 Path = str | os.PathLike[str]
 
@@ -83,21 +85,36 @@ def fit(
             remedy="Give a name of trainwell.models.CATALOGUE, or a torch.nn.Module",
         )
     with StopRequest() as stop, only_deterministic(given.deterministic):
-        dataset = data if isinstance(data, Dataset) else load(data)
-        module = create(model, dataset, seed=given.seed) if isinstance(model, str) else model
-        dataset = suit_data(dataset, module)
+        module, dataset = _match(model, data, given)
         spec = spec_of(module)
-        suited = find_entry(spec.name).recipe if spec else {}
-        complete = complete_recipe(given, dataset, suited)
+        complete = complete_recipe(given, dataset, spec)
         setting = prepare(module, dataset, complete, loss_fn)
-        title = spec.name if spec else type(module).__name__
-        folder = RunFolder.claim(out, name=f"{dataset.name}-{title}")
+        folder = RunFolder.claim(out, name=f"{dataset.name}-{title_of(module)}")
         with folder.lock():
             about = spec.to_dict() if spec else {"own": model_origin or type(module).__qualname__}
             write_parts(folder, setting)
             described = describe_run(folder.path.name, setting, about)
             run_training(folder, setting, stop, described, observers)
         return Run(folder, module, dataset, loss_fn)
+
+
+def explain(model: str | nn.Module, data: Any, recipe: Recipe | None = None) -> Explanation:
+    """Every recipe value that `fit` would train with, and why; trains nothing, writes nothing.
+
+    Args:
+        model: As `fit` takes it; it is left as it is.
+        data: As `fit` takes it.
+        recipe: As `fit` takes it.
+
+    Raises:
+        DataError, ModelError, RecipeError: What was given cannot be trained.
+    """
+    given = recipe or Recipe()
+    module, dataset = _match(copy.deepcopy(model), data, given)
+    choices = explain_recipe(given, dataset, spec_of(module))
+    setting = prepare(module, dataset, recipe_of(choices), None, PLAIN)
+    steps_per_epoch = len(setting.batches(dataset.train, train=True))
+    return Explanation(f"{title_of(module)} on {dataset.name}", choices, steps_per_epoch)
 
 
 def resume(
@@ -140,8 +157,7 @@ def resume(
         module = _rebuild_model(folder, model)
         dataset = suit_data(reload_data(folder, data), module)
         if settings:
-            spec = spec_of(module)
-            recipe = complete_recipe(recipe, dataset, find_entry(spec.name).recipe if spec else {})
+            recipe = complete_recipe(recipe, dataset, spec_of(module))
         with only_deterministic(recipe.deterministic):
             prepared = prepare(module, dataset, recipe, loss_fn, Resolved(**about["resolved"]))
             prints = fingerprint(recipe, module, dataset, loss_fn)
@@ -200,6 +216,12 @@ def load_run(
     return Run(folder, module, suit_data(dataset, module), loss_fn)
 
 
+def title_of(model: nn.Module) -> str:
+    """What a model is called: its name in the catalogue, else its class."""
+    spec = spec_of(model)
+    return spec.name if spec else type(model).__name__
+
+
 def suit_data(data: Dataset, model: nn.Module) -> Dataset:
     """The data for the task and with the preprocessing that a model of the catalogue needs."""
     spec = spec_of(model)
@@ -209,28 +231,54 @@ def suit_data(data: Dataset, model: nn.Module) -> Dataset:
     return adapt(data, entry.task, entry.preprocess)
 
 
+def _match(model: str | nn.Module, data: Any, recipe: Recipe) -> tuple[nn.Module, Dataset]:
+    """The model built for the data, and the data as the model needs it."""
+    dataset = data if isinstance(data, Dataset) else load(data)
+    module = create(model, dataset, seed=recipe.seed) if isinstance(model, str) else model
+    return module, suit_data(dataset, module)
+
+
 def _rebuild_model(folder: RunFolder, model: nn.Module | None) -> nn.Module:
     if model is not None:
         return model
     about = read_about(folder)["model"]
     if "own" in about:
-        raise ModelError(
-            f"the run trained a model of your own, {about['own']}",
-            where=str(folder.path),
-            # A run folder never says what code to import: it may come from somebody else.
-            remedy="Give it again: --model package.module:function, or model=... in Python",
-        )
+        raise explain_own_model(about["own"], str(folder.path))
     return rebuild(ModelSpec.from_dict(about))
 
 
+def explain_own_model(name: str, where: str) -> ModelError:
+    """Why a folder cannot build the model that it trained."""
+    return ModelError(
+        f"the run trained a model of your own, {name}",
+        where=where,
+        # A run folder never says what code to import: it may come from somebody else.
+        remedy="Give it again: --model package.module:function, or model=... in Python",
+    )
+
+
 def reload_data(folder: RunFolder, data: Any) -> Dataset:
+    """The data of a run; see `rebuild_data`."""
+    return rebuild_data(read_about(folder)["data"]["origin"], data, str(folder.path))
+
+
+def rebuild_data(origin: Mapping[str, Any], data: Any, where: str) -> Dataset:
+    """The data as it is given again, else loaded again from what a folder says.
+
+    Args:
+        origin: As `Dataset.origin`.
+        data: What the user gave again; None: nothing.
+        where: The folder.
+
+    Raises:
+        DataError: It came as Python objects and was not given again.
+    """
     if data is not None:
         return data if isinstance(data, Dataset) else load(data)
-    origin = read_about(folder)["data"]["origin"]
     if origin.get("kind") == "memory":
         raise DataError(
             "the run was given Python objects, which its folder does not hold",
-            where=str(folder.path),
+            where=where,
             remedy="Give the same data again with data=...",
         )
     return reload(origin)

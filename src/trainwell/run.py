@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from trainwell.data.batches import Batches, ResidentReader
 from trainwell.data.dataset import Dataset, Split
 from trainwell.data.examples import Examples, read_examples
 from trainwell.data.views import choose_views
-from trainwell.errors import DataError, ModelError
+from trainwell.errors import DataError, ModelError, RunFolderError
 from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
 from trainwell.training.about import read_about, read_preprocess, read_result
+from trainwell.training.discipline import TEST_READ
 from trainwell.training.evaluation import evaluating
 from trainwell.training.final_evaluation import class_probabilities
 from trainwell.training.fitting import prepare, refuse_missing_loss
@@ -211,6 +213,9 @@ class Run:
     def evaluate(self, split: str = "test", *, views: int = 1) -> dict[str, float]:
         """Loss and scores on a split, under names such as `test_accuracy`.
 
+        That the test split was read is noted in the run folder, so that the report can say how
+        often it was.
+
         Args:
             split: `"train"`, `"valid"` or `"test"`.
             views: As `predict` takes them; loss and scores are those of the averaged prediction.
@@ -224,6 +229,8 @@ class Run:
         resolved = Resolved(**self.about["resolved"])
         setting = prepare(self.model, self.data, self.recipe, self.loss_fn, resolved)
         part = self.data.split(split)
+        if split == "test":
+            self._note_test_read()
         return setting.evaluator(part).measure(self._looking(views)).named(split)
 
     def _looking(self, views: int) -> nn.Module:
@@ -231,6 +238,11 @@ class Run:
         about = self.about["data"]
         chosen = choose_views(self.recipe.augment or (), about["input_shape"], views)
         return AveragedViews(self.model, chosen, about["task"]) if views > 1 else self.model
+
+    def _note_test_read(self) -> None:
+        # A run that lies on a read-only disk, or is being trained, can be evaluated all the same.
+        with contextlib.suppress(RunFolderError), self.run_folder.lock():
+            self.run_folder.note(TEST_READ, "evaluated on the test split")
 
     def report(self) -> Path:
         """Writes `report.html` into the run folder and says where it is."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainwell.errors import ModelError, RecipeError, TrainwellError
@@ -139,14 +138,15 @@ def build_own_model(path: str, load: Callable[[], Dataset]) -> nn.Module:
     """
     from torch import nn
 
+    from trainwell.models.fresh import call_build
+
     module_name, _, function_name = path.partition(":")
     # As `python -m` does: code in the present folder can be named.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-        takes_data = len(_required_parameters(function)) == 1
-        model = function(load()) if takes_data else function()
+        model = call_build(function, load)
     except TrainwellError:
         raise
     except Exception as error:
@@ -160,9 +160,3 @@ def build_own_model(path: str, load: Callable[[], Dataset]) -> nn.Module:
             f"{path} gives a {type(model).__name__}, not a torch.nn.Module", where="--model"
         )
     return model
-
-
-def _required_parameters(function: Any) -> list[str]:
-    parameters: Mapping[str, inspect.Parameter] = inspect.signature(function).parameters
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [name for name, p in parameters.items() if p.kind in positional and p.default is p.empty]

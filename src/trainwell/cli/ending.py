@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def tell_end(run: Run, *, as_json: bool, with_report: bool) -> int:
     """Prints result and findings; gives the exit status."""
+    from trainwell.training.discipline import count_test_reads, describe_test_reads
+
     report = str(run.report()) if with_report else None
     findings = run.findings
     if as_json:
@@ -22,6 +24,9 @@ def tell_end(run: Run, *, as_json: bool, with_report: bool) -> int:
     skipped = run.result.get("skipped_updates", 0)
     if skipped:
         say(f"{skipped} updates were skipped, since gradients overflowed float16")
+    discipline = describe_test_reads(count_test_reads(run.run_folder))
+    if discipline:
+        say(discipline)
     for finding in findings:
         say(f"{finding.severity}: {finding.code} {finding.where}: {finding.cause} {finding.remedy}")
     if not findings:

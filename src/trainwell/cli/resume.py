@@ -1,4 +1,4 @@
-"""`trainwell resume RUN`: goes on with a run that was stopped."""
+"""`trainwell resume RUN`: goes on with a run, or a cross-validation, that was stopped."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from trainwell.cli.arguments import (
     split_settings,
 )
 from trainwell.cli.ending import tell_divergence, tell_end
+from trainwell.cli.folds import resume_folds
 from trainwell.cli.progress import choose_progress
 from trainwell.errors import NonFiniteError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `resume`."""
-    parser.add_argument("run", metavar="RUN", help="the run folder")
+    parser.add_argument("run", metavar="RUN", help="the folder that fit was given, or made")
     add_own_model_argument(parser)
     parser.add_argument(
         "--allow-change",
@@ -31,7 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Goes on; exit status as of `fit`."""
     from trainwell.api import resume
+    from trainwell.cross_validation import holds_cross_validation
 
+    if holds_cross_validation(options.run):
+        return resume_folds(options)
     telling = {"as_json": options.json, "with_report": not options.no_report}
     try:
         finished = resume(

@@ -16,6 +16,8 @@ from trainwell.data.dataset import Dataset, Task
 from trainwell.data.download import DOWNLOADS, fetch
 from trainwell.data.embedded import EMBEDDED
 from trainwell.data.files import path_exists, read_path
+from trainwell.data.folds import KIND as FOLD
+from trainwell.data.folds import make_fold
 from trainwell.data.formats.arrays import from_arrays
 from trainwell.data.formats.tables import from_frame
 from trainwell.data.options import (
@@ -113,6 +115,8 @@ def reload(origin: Mapping[str, Any]) -> Dataset:
             "the data came as Python objects, which a run folder does not hold",
             remedy="Give the same data again with data=...",
         )
+    if origin.get("kind") == FOLD:
+        return make_fold(reload(origin["of"]), origin["number"], origin["folds"], origin["seed"])
     refuse_changed_files(origin.get("files", []))
     return load(origin["source"], **origin["options"])
 

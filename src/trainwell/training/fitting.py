@@ -131,6 +131,7 @@ def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[
         "environment": describe_environment(setting.device),
         "resolved": setting.resolved.to_dict(),
         "parameters": count_parameters(setting.model),
+        "steps_per_epoch": len(setting.batches(data.train, train=True)),
     }
 
 

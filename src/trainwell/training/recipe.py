@@ -33,8 +33,8 @@ LARGEST_INTEGER = 2**63 - 1
 class Recipe:
     """What one run is told.
 
-    A field left None is chosen for the model and the data, else for the optimiser; the recipe in
-    the run folder says what was chosen.
+    A field left None is chosen for the model and the data, else for the optimiser, as
+    `trainwell.explain` tells; the recipe in the run folder says what was chosen.
 
     Attributes:
         epochs: Passes over the training split.
@@ -45,9 +45,10 @@ class Recipe:
         momentum: Of optimisers that have one, in [0, 1).
         weight_decay: Of parameters with two or more dimensions.
         schedule: As `trainwell.optim.schedules.build_schedule` takes it: a name with options, or
-            several one after the other.
+            several one after the other; None: what suits the model, else cosine.
         schedule_unit: Whether the rate changes at every `"step"` or once an `"epoch"`.
-        warmup: Share of the training in which the rate rises linearly, in [0, 1).
+        warmup: Share of the training in which the rate rises linearly, in [0, 1); None: what
+            suits the model, else 0.05.
         precision: `"auto"` measures bfloat16 where the processor has it, and takes the faster.
         compile: Whether the model is compiled with `torch.compile`; `"auto"`: where the training
             is long and it was measured to be faster.
@@ -96,9 +97,9 @@ class Recipe:
     learning_rate: float | None = None
     momentum: float | None = None
     weight_decay: float | None = None
-    schedule: str = "cosine"
+    schedule: str | None = None
     schedule_unit: Unit = "step"
-    warmup: float = 0.05
+    warmup: float | None = None
     precision: Precision = "auto"
     compile: bool | str = "auto"
     clip_norm: float | None = None
@@ -151,29 +152,6 @@ class Recipe:
     def replace(self, **fields: Any) -> Recipe:
         """This recipe with some fields changed, checked as a new one is."""
         return Recipe.from_fields({**dataclasses.asdict(self), **fields})
-
-    def complete(self, suited: Mapping[str, Any]) -> Recipe:
-        """This recipe with every open field filled.
-
-        Args:
-            suited: Fields that suit the model; what it leaves open too is taken from the
-                optimiser, then from trainwell's defaults.
-        """
-        chosen = {k: v for k, v in suited.items() if getattr(self, k) is None}
-        recipe = dataclasses.replace(self, **chosen)
-        name = recipe.optimizer or "nesterov"
-        kind = OPTIMIZERS[name]
-        usual = {
-            "epochs": 20,
-            "batch_size": 128,
-            "optimizer": name,
-            "learning_rate": kind.learning_rate,
-            "weight_decay": kind.weight_decay,
-            "momentum": kind.momentum,
-            "augment": (),
-        }
-        missing = {k: v for k, v in usual.items() if getattr(recipe, k) is None}
-        return dataclasses.replace(recipe, **missing)
 
     def to_toml(self) -> str:
         """TOML text; fields that are None are left out."""
@@ -278,7 +256,8 @@ def _refuse_impossible(recipe: Recipe) -> None:
         raise RecipeError(f"layer_decay must be above 0 and at most 1, not {found}", where="recipe")
     _require_name("optimizer", recipe.optimizer, OPTIMIZERS)
     _require_name("loss", recipe.loss, LOSSES)
-    build_schedule(recipe.schedule)
+    if recipe.schedule is not None:
+        build_schedule(recipe.schedule)
     if recipe.dropout_schedule is not None:
         build_schedule(recipe.dropout_schedule, what="dropout_schedule")
     if recipe.average is not None:

@@ -39,6 +39,7 @@ from trainwell.training.nonfinite import explain_non_finite
 from trainwell.training.observer import Observer
 from trainwell.training.precision import Resolved
 from trainwell.training.randomness import RunRandomness
+from trainwell.training.rates import plan_rates
 from trainwell.training.recipe import Recipe
 from trainwell.training.selection import Selection
 from trainwell.training.signals import StopRequest
@@ -51,7 +52,7 @@ from trainwell.training.state import (
     TotalsState,
     TrainingState,
 )
-from trainwell.training.step import RatePlan, TrainingStep
+from trainwell.training.step import TrainingStep
 from trainwell.training.transfer import depths_from_output
 
 EVALUATION_BATCH = 256
@@ -219,7 +220,7 @@ def build_step(
 ) -> TrainingStep:
     """The step function of a training."""
     recipe, model = setting.recipe, setting.model
-    assert recipe.optimizer and recipe.learning_rate and recipe.epochs
+    assert recipe.optimizer and recipe.learning_rate
     uses_depth = recipe.layer_decay is not None or recipe.unfreeze_every is not None
     optimizer = build_optimizer(
         recipe.optimizer,
@@ -228,15 +229,6 @@ def build_step(
         weight_decay=recipe.weight_decay or 0.0,
         momentum=recipe.momentum,
         depths=depths_from_output(model) if uses_depth else None,
-    )
-    rates = RatePlan(
-        recipe.learning_rate,
-        build_schedule(recipe.schedule),
-        recipe.warmup,
-        total_steps=recipe.epochs * steps_per_epoch,
-        layer_decay=recipe.layer_decay or 1.0,
-        unfreeze_steps=(recipe.unfreeze_every or 0) * steps_per_epoch or None,
-        hold_steps=steps_per_epoch if recipe.schedule_unit == "epoch" else 1,
     )
     return TrainingStep(
         model,
@@ -247,7 +239,7 @@ def build_step(
         ),
         setting.loss,
         optimizer,
-        rates,
+        plan_rates(recipe, steps_per_epoch),
         Totals(setting.data.task, setting.device),
         micro_batch=micro_batch_of(recipe),
         resolved=setting.resolved,
