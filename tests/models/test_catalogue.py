@@ -97,6 +97,7 @@ EVERY_NAME = marked_by_size()
         "vgg16": 138_357_544,
         "vgg19": 143_667_240,
         "googlenet": 6_998_552,
+        "bn_inception": 11_285_224,
         "inception_v3": 23_834_568,
         "resnet18": 11_689_512,
         "resnet34": 21_797_672,
@@ -142,6 +143,13 @@ def test_small_image_networks_have_the_published_number_of_parameters(
 ) -> None:
     digits = len(millions.partition(".")[2])
     assert f"{count_parameters(on_meta(name)) / 1e6:.{digits}f}" == millions
+
+
+def test_bn_inception_with_biases_has_the_parameters_of_the_implementation_in_use() -> None:
+    model = on_meta("bn_inception")
+    convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+    biases = sum(conv.out_channels for conv in convolutions)
+    assert count_parameters(model) + biases == 11_295_240
 
 
 def test_the_published_count_of_preact_resnet1001_leaves_normalisation_out() -> None:

@@ -166,6 +166,11 @@ def _bn_reduction(channels: int, three: tuple[int, int], double: tuple[int, int]
 class BnInception(nn.Module):
     """GoogLeNet with batch normalisation and small filters (Ioffe & Szegedy 2015, figure 5).
 
+    Behind the pooling of modules 4c and 4d stand 128 maps, as in the implementation in use (from
+    Caffe, then Cadene's), where the figure has 96. That implementation also gives the convolutions
+    biases, 10,016 in all, which the normalisation behind them takes away again; here they have
+    none.
+
     Args:
         input_shape: `(C, H, W)`, H and W at least 32.
         outputs: `(N, outputs)` comes out.
@@ -188,10 +193,10 @@ class BnInception(nn.Module):
             _bn_reduction(320, (128, 160), (64, 96)),
             _bn_module(576, 224, (64, 96), (96, 128), ("mean", 128)),
             _bn_module(576, 192, (96, 128), (96, 128), ("mean", 128)),
-            _bn_module(576, 160, (128, 160), (128, 160), ("mean", 96)),
-            _bn_module(576, 96, (128, 192), (160, 192), ("mean", 96)),
-            _bn_reduction(576, (128, 192), (192, 256)),
-            _bn_module(1024, 352, (192, 320), (160, 224), ("mean", 128)),
+            _bn_module(576, 160, (128, 160), (128, 160), ("mean", 128)),
+            _bn_module(608, 96, (128, 192), (160, 192), ("mean", 128)),
+            _bn_reduction(608, (128, 192), (192, 256)),
+            _bn_module(1056, 352, (192, 320), (160, 224), ("mean", 128)),
             _bn_module(1024, 352, (192, 320), (192, 224), ("max", 128)),
         )
         self.classifier = nn.Linear(1024, outputs)
