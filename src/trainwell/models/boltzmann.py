@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from trainwell.errors import ModelError
 from trainwell.models.entry import Entry
+from trainwell.models.shapes import require_unit_range
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import follow
 
@@ -81,6 +82,8 @@ class RestrictedBoltzmannMachine(nn.Module):
         self.visible_bias = nn.Parameter(torch.zeros(size))
         self.bias = nn.Parameter(torch.zeros(hidden))
         self.register_buffer("chains", (torch.rand(persistent, size) < 0.5).float())
+        self.prepared: Tensor
+        self.register_buffer("prepared", torch.tensor(False))
 
     @property
     def energy_parameters(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,7 +92,17 @@ class RestrictedBoltzmannMachine(nn.Module):
 
     @torch.no_grad()
     def prepare(self, inputs: Tensor) -> None:
-        """Sets the visible bias to the log-odds of each input being on (Hinton 2010)."""
+        """Sets the visible bias to the log-odds of each input being on (Hinton 2010).
+
+        Only once: a machine that was trained before goes on from there.
+
+        Raises:
+            ModelError: The inputs are not in [0, 1].
+        """
+        require_unit_range("rbm", inputs)
+        if self.prepared:
+            return
+        self.prepared.fill_(True)
         share = inputs.flatten(1).mean(0).clamp(0.01, 0.99)
         self.visible_bias.copy_(torch.log(share / (1 - share)))
 
