@@ -13,6 +13,7 @@ import trainwell as tw
 from trainwell.errors import ModelError
 from trainwell.nn.data_dependent import initialise_data_dependent, initialise_lsuv
 from trainwell.nn.initialisation import SCHEMES, fans, initialise
+from trainwell.nn.pairing import pair_with_activations
 
 SMALL = (0.213, 0.0476, 0.0106, 0.00238, 0.000532, 0.000119, 0.000026, 0.000006, 0.000001, 0.0)
 XAVIER = (0.628, 0.486, 0.408, 0.357, 0.321, 0.292, 0.273, 0.255, 0.239, 0.228)
@@ -76,7 +77,19 @@ def test_a_scheme_draws_with_its_deviation(scheme: str, deviation: float) -> Non
 
 
 def test_the_fan_in_of_a_convolution_is_its_kernel_times_its_channels() -> None:
-    assert fans(nn.Conv2d(3, 8, 5).weight) == (75, 200)
+    assert fans(nn.Conv2d(3, 8, 5)) == (75, 200)
+    assert fans(nn.Conv2d(4, 8, 5, groups=2)) == (50, 100)
+    assert fans(nn.ConvTranspose2d(3, 8, 5)) == (75, 200)
+    assert fans(nn.ConvTranspose2d(4, 8, 5, groups=2)) == (50, 100)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_transposed_convolutions_keep_the_mean_square(stride: int) -> None:
+    torch.manual_seed(0)
+    layer = nn.ConvTranspose2d(64, 16, 4, stride=stride)
+    initialise(layer, "he")
+    outputs = layer(torch.randn(8, 64, 16, 16))[:, :, 4:-4, 4:-4]
+    assert float(outputs.square().mean()) == pytest.approx(2, rel=0.1)
 
 
 def test_units_that_start_equal_stay_equal() -> None:
@@ -139,6 +152,60 @@ def test_data_dependent_weights_centre_and_scale_every_unit() -> None:
     for values, axis in ((maps, 1), (scores, 0)):
         assert torch.allclose(values.mean(axis), torch.zeros(1), atol=1e-4)
         assert torch.allclose(values.std(axis), torch.ones(1), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.ConvTranspose2d(4, 6, 3, stride=2), (4, 5, 5)),
+        (nn.ConvTranspose1d(4, 6, 3, groups=2), (4, 9)),
+        (nn.Linear(4, 6), (7, 4)),
+        (nn.Conv2d(4, 6, 3, groups=2), (4, 5, 5)),
+    ],
+)
+def test_data_dependent_weights_find_the_units_of_any_layer(
+    layer: nn.Linear, shape: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    inputs = 3 + 2 * torch.randn(32, *shape)
+    initialise_data_dependent(layer, inputs)
+    with torch.no_grad():
+        outputs = layer(inputs)
+    axes = (0, 1) if isinstance(layer, nn.Linear) else (0, *range(2, outputs.ndim))
+    assert torch.allclose(outputs.mean(axes), torch.zeros(6), atol=1e-4)
+    assert torch.allclose(outputs.std(axes), torch.ones(6), atol=1e-3)
+
+
+def test_activations_are_found_behind_normalisation_sums_and_function_calls() -> None:
+    with torch.device("meta"):
+        model = tw.models.create("densenet121", input_shape=(3, 224, 224), classes=1000)
+    followed = [isinstance(activation, nn.ReLU) for _, activation in pair_with_activations(model)]
+    assert followed == [True] * 120 + [False]
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last, self.first, self.gate = (nn.Linear(4, 4) for _ in range(3))
+            self.silu, self.norm = nn.SiLU(), nn.BatchNorm1d(4)
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            hidden = self.silu(self.norm(self.first(inputs)))
+            return self.last(hidden * torch.sigmoid(self.gate(inputs)))
+
+    mixed = Mixed()
+    kinds = {id(layer): type(activation) for layer, activation in pair_with_activations(mixed)}
+    found = [kinds[id(layer)] for layer in (mixed.first, mixed.gate, mixed.last)]
+    assert found == [nn.SiLU, nn.Sigmoid, type(None)]
+    assert all(m.training for m in mixed.modules())
+
+
+def test_a_model_that_cannot_be_traced_is_paired_as_it_was_registered() -> None:
+    class Branching(nn.Sequential):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input if input.sum() > 0 else -input)
+
+    model = Branching(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2))
+    assert [activation for _, activation in pair_with_activations(model)] == [model[1], None]
 
 
 def test_weights_are_picked_by_the_activation_that_follows() -> None:
