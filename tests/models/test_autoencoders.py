@@ -143,7 +143,7 @@ def test_the_users_own_preprocessing_is_left(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["variational_autoencoder", "rbm", "deep_belief"])
 def test_inputs_that_are_no_probabilities_are_refused(name: str, tmp_path: Path) -> None:
     data = tw.load("digits", preprocess=["centre"])
-    with pytest.raises(ModelError, match="as probabilities.*unit_range"):
+    with pytest.raises(ModelError, match=r"as probabilities.*unit_range"):
         tw.fit(name, data, tw.Recipe(epochs=1), out=tmp_path / "run")
 
 

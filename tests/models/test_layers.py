@@ -127,6 +127,7 @@ def test_names_are_printed_whole_however_narrow_the_terminal(
 
 def test_a_reader_that_goes_away_is_no_failure() -> None:
     code = f"{sys.executable} -m trainwell models | head -n 1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0 and not done.stderr
+    command = ["bash", "-o", "pipefail", "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert not done.stderr
     assert done.stdout.startswith("model")

@@ -97,7 +97,7 @@ def mean_squares(name: str, rescaled: bool) -> list[float]:
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_the_gain_keeps_the_mean_square_from_layer_to_layer(name: str) -> None:
-    assert statistics.mean(mean_squares(name, rescaled=True)) == pytest.approx(1.0, abs=0.08)
+    assert statistics.mean(mean_squares(name, rescaled=True)) == pytest.approx(1.0, abs=0.12)
 
 
 UNSTABLE = ("gelu", "silu")

@@ -13,7 +13,8 @@ from trainwell.errors import ModelError
 from trainwell.nn.activations import gain_of
 from trainwell.nn.pairing import TRANSPOSED, Pair, pair_with_activations, weighted_layers
 
-Draw = Callable[[Tensor, float, float, nn.Module | None], object]
+Activation = nn.Module | None
+Draw = Callable[[Tensor, float, float, Activation], object]
 """Fills a weight, given its fan-in, its fan-out and the activation that follows."""
 
 
@@ -40,46 +41,38 @@ def _normal(deviation: float) -> Draw:
     return lambda weight, fan_in, fan_out, activation: nn.init.normal_(weight, 0.0, deviation)
 
 
-def _xavier(weight: Tensor, fan_in: float, fan_out: float, activation: nn.Module | None) -> None:
+def _xavier(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     nn.init.normal_(weight, 0.0, 1 / math.sqrt(fan_in))
 
 
 def _glorot_uniform(scale: float) -> Draw:
-    def draw(weight: Tensor, fan_in: float, fan_out: float, activation: nn.Module | None) -> None:
+    def draw(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
         bound = scale * math.sqrt(6 / (fan_in + fan_out))
         nn.init.uniform_(weight, -bound, bound)
 
     return draw
 
 
-def _glorot_normal(
-    weight: Tensor, fan_in: float, fan_out: float, activation: nn.Module | None
-) -> None:
+def _glorot_normal(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     nn.init.normal_(weight, 0.0, math.sqrt(2 / (fan_in + fan_out)))
 
 
-def _he(weight: Tensor, fan_in: float, fan_out: float, activation: nn.Module | None) -> None:
+def _he(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     nn.init.normal_(weight, 0.0, math.sqrt(2 / fan_in))
 
 
-def _by_activation(
-    weight: Tensor, fan_in: float, fan_out: float, activation: nn.Module | None
-) -> None:
+def _by_activation(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     if isinstance(activation, nn.Sigmoid | nn.Tanh):
         _glorot_normal(weight, fan_in, fan_out, activation)
     else:
         nn.init.normal_(weight, 0.0, gain_of(activation) / math.sqrt(fan_in))
 
 
-def _orthogonal(
-    weight: Tensor, fan_in: float, fan_out: float, activation: nn.Module | None
-) -> None:
+def _orthogonal(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     nn.init.orthogonal_(weight, gain_of(activation))
 
 
-def _random_walk(
-    weight: Tensor, fan_in: float, fan_out: float, activation: nn.Module | None
-) -> None:
+def _random_walk(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     if activation is None or isinstance(activation, nn.Identity):
         gain = math.exp(1 / (2 * fan_in))
     elif isinstance(activation, nn.ReLU):
