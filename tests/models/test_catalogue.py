@@ -172,6 +172,12 @@ def test_two_columns_of_alexnet_have_the_parameters_of_the_paper() -> None:
     assert count_parameters(model) == 60_965_224
 
 
+def test_fractalnet_has_as_many_blocks_as_widths() -> None:
+    model = tw.models.create("fractalnet21", input_shape=(3, 64, 64), classes=2, widths=(4,) * 6)
+    assert len(model.blocks) == 6
+    assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("name", "blocks"), [("resnet26", 12), ("preact_resnet29", 9), ("wide_resnet10_2", 3)]
 )

@@ -12,6 +12,7 @@ from torch import nn
 import trainwell as tw
 from trainwell.errors import ModelError
 from trainwell.nn.data_dependent import initialise_data_dependent, initialise_lsuv
+from trainwell.nn.fixup import initialise_fixup
 from trainwell.nn.initialisation import SCHEMES, fans, initialise
 from trainwell.nn.pairing import pair_with_activations
 
@@ -228,6 +229,53 @@ def test_fixup_trains_a_residual_network_without_normalisation() -> None:
     deeper = tw.models.create("fixup_resnet56", input_shape=(3, 32, 32), classes=10, seed=0)
     deeper.classifier.weight.data.copy_(model.classifier.weight)
     assert float(deeper(images).std()) == pytest.approx(float(narrow), rel=0.5)
+
+
+class Residual(nn.Module):
+    """x + w · relu(v · x), without normalisation."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs + self.branch(inputs)
+
+
+def train_residual(scheme: str) -> float:
+    """The last of 60 losses of 100 layers of 32 units on a few digits."""
+    torch.manual_seed(0)
+    blocks = [Residual(32) for _ in range(50)]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), *blocks, nn.Linear(32, 10))
+    if scheme == "fixup":
+        initialise_fixup(model, blocks)
+    else:
+        initialise(model, scheme)
+    data = tw.load("digits")
+    inputs, targets = data.preprocess(data.train.inputs[:256]), data.train.targets[:256]
+    optimizer, loss = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9), torch.tensor(0.0)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(inputs), targets)
+        loss.backward()
+        optimizer.step()
+    return float(loss.detach())
+
+
+def test_fixup_trains_a_hundred_layers_without_normalisation_where_he_does_not() -> None:
+    assert train_residual("fixup") < 0.5
+    assert not train_residual("he") < 2
+
+
+def test_fixup_scales_the_inner_layers_of_branches_and_zeroes_their_last() -> None:
+    torch.manual_seed(0)
+    blocks = [Residual(200) for _ in range(16)]
+    model = nn.Sequential(nn.Linear(200, 200), *blocks, nn.Linear(200, 3))
+    initialise_fixup(model, blocks)
+    assert float(model[0].weight.detach().std()) == pytest.approx(0.1, rel=0.03)
+    inner, _, last = blocks[5].branch
+    assert float(inner.weight.detach().std()) == pytest.approx(0.1 / 4, rel=0.03)
+    assert not last.weight.any() and not model[-1].weight.any()
 
 
 def test_an_unknown_scheme_names_the_near_miss() -> None:
