@@ -57,9 +57,9 @@ class RestrictedBoltzmannMachine(nn.Module):
         input_shape: Shape of one example; `(N, *input_shape)` goes in.
         outputs: The number of values of one example; `(N, outputs)` comes out.
         hidden: Hidden units.
-        persistent: Chains of samples that go on from batch to batch (Tieleman 2008); 0: each batch
-            starts them at the data (contrastive divergence).
-        steps: Gibbs steps of an update.
+        persistent: Chains of samples that go on from batch to batch (Tieleman 2008), such as 100;
+            0: each batch starts them at the data (contrastive divergence, Hinton 2002).
+        steps: Gibbs steps of an update, the k of CD-k.
 
     Raises:
         ModelError: No steps.
@@ -70,7 +70,7 @@ class RestrictedBoltzmannMachine(nn.Module):
         input_shape: tuple[int, ...],
         outputs: int,
         hidden: int = 256,
-        persistent: int = 100,
+        persistent: int = 0,
         steps: int = 1,
     ) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class RestrictedBoltzmannMachine(nn.Module):
         if len(chains):
             visible = chains[torch.arange(count, device=chains.device) % len(chains)].clone()
         else:
-            visible = torch.bernoulli(torch.full((count, self.weight.shape[1]), 0.5))
+            visible = torch.bernoulli(self.weight.new_full((count, self.weight.shape[1]), 0.5))
         for _ in range(GIBBS_STEPS):
             visible = gibbs_step(visible, *self.energy_parameters)
         return self(visible).reshape(count, *self.input_shape)
