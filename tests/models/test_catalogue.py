@@ -31,6 +31,8 @@ NO_GRADIENT = {
     "self_organising_map": "moves the neighbours of the winner, which the error does not see",
 }
 
+NOTHING_TO_LEARN = ("naive_forecast", "mean_forecast", "moving_average")
+
 TWINS = (
     "resnet44",
     "resnet56",
@@ -92,11 +94,14 @@ EVERY_NAME = marked_by_size()
         "lenet5": 61_706,
         "autoencoder": 11_210,
         "alexnet": 61_100_840,
+        "zfnet": 107_627_624,
+        "network_in_network": 966_986,
         "vgg11": 132_863_336,
         "vgg13": 133_047_848,
         "vgg16": 138_357_544,
         "vgg19": 143_667_240,
         "googlenet": 6_998_552,
+        "bn_inception": 11_285_224,
         "inception_v3": 23_834_568,
         "resnet18": 11_689_512,
         "resnet34": 21_797_672,
@@ -144,6 +149,13 @@ def test_small_image_networks_have_the_published_number_of_parameters(
     assert f"{count_parameters(on_meta(name)) / 1e6:.{digits}f}" == millions
 
 
+def test_bn_inception_with_biases_has_the_parameters_of_the_implementation_in_use() -> None:
+    model = on_meta("bn_inception")
+    convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d)]
+    biases = sum(conv.out_channels for conv in convolutions)
+    assert count_parameters(model) + biases == 11_295_240
+
+
 def test_the_published_count_of_preact_resnet1001_leaves_normalisation_out() -> None:
     model = on_meta("preact_resnet1001")
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm)]
@@ -164,6 +176,65 @@ def test_two_columns_of_alexnet_have_the_parameters_of_the_paper() -> None:
     assert count_parameters(model) == 60_965_224
 
 
+def test_fractalnet_has_as_many_blocks_as_widths() -> None:
+    model = tw.models.create("fractalnet21", input_shape=(3, 64, 64), classes=2, widths=(4,) * 6)
+    assert len(model.blocks) == 6
+    assert model(torch.zeros(2, 3, 64, 64)).shape == (2, 2)
+
+
+def test_neighbours_count_in_two_columns_of_alexnet_as_the_paper_has_it() -> None:
+    model = tw.models.create("alexnet", input_shape=(3, 64, 64), classes=2, columns=2)
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.LocalResponseNorm)]
+    maps = 30 * torch.randn(1, 9, 1, 1, generator=torch.Generator().manual_seed(0))
+    sums = torch.stack([maps[0, max(0, i - 2) : i + 3].square().sum() for i in range(9)])
+    expected = maps[0, :, 0, 0] / (2 + 1e-4 * sums) ** 0.75
+    assert len(norms) == 2
+    assert torch.allclose(norms[0](maps)[0, :, 0, 0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "heads"),
+    [("googlenet", 13_378_280, 2), ("inception_v3", 27_161_264, 1)],
+)
+def test_auxiliary_classifiers_have_their_parameters(name: str, whole: int, heads: int) -> None:
+    entry = find_entry(name)
+    with torch.device("meta"):
+        model = entry.build(entry.input_shape, entry.outputs, auxiliary=True)
+    assert len(model.heads) == heads and count_parameters(model) == whole
+    plain = on_meta(name)
+    assert count_parameters(plain) == whole - count_parameters(model.heads)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "share"), [("googlenet", 32, 0.3), ("inception_v3", 75, 0.4)]
+)
+def test_auxiliary_classifiers_add_a_share_of_their_losses_while_training(
+    name: str, size: int, share: float
+) -> None:
+    images, targets = torch.randn(4, 3, size, size), torch.tensor([0, 1, 2, 1])
+    model = tw.models.create(
+        name, input_shape=(3, size, size), classes=3, seed=0, auxiliary=True, dropout=0.0
+    )
+    loss = choose_loss("multiclass", 3)
+    for head in model.heads.values():
+        torch.nn.init.normal_(head[-1].bias)
+        for module in head.modules():
+            module.p = 0.0
+    seen: list[torch.Tensor] = []
+    for head in model.heads.values():
+        head.register_forward_hook(lambda module, args, output: seen.append(output))
+    outputs, measured = model.train().measure(images, targets, loss)
+    added = sum(share * loss(scores, targets) for scores in seen)
+    assert len(seen) == len(model.heads)
+    assert torch.allclose(measured, loss(outputs, targets) + added)
+    measured.backward()
+    assert all(p.grad is not None for p in model.parameters())
+    with torch.no_grad():
+        outputs, measured = model.eval().measure(images, targets, loss)
+    assert torch.equal(measured, loss(outputs, targets))
+    assert torch.equal(outputs, model(images))
+
+
 @pytest.mark.parametrize(
     ("name", "blocks"), [("resnet26", 12), ("preact_resnet29", 9), ("wide_resnet10_2", 3)]
 )
@@ -182,7 +253,7 @@ def test_a_seed_draws_the_same_weights_and_leaves_torchs_generator_alone() -> No
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("name", EVERY_NAME)
+@pytest.mark.parametrize("name", marked_by_size(NOTHING_TO_LEARN))
 def test_a_few_steps_of_fit_lower_the_loss(name: str, tmp_path: Path) -> None:
     entry = find_entry(name)
     # A rule that follows another loss than is shown needs more than a few steps to lower it.
@@ -321,6 +392,19 @@ def test_channels_last_gives_the_same_outputs(name: str) -> None:
 def test_a_model_that_cannot_be_is_refused(name: str, shape: tuple[int, ...], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         tw.models.create(name, input_shape=shape, classes=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "other"),
+    [
+        ("linear_regression", "iris", "logistic_regression"),
+        ("logistic_regression", "diabetes", "linear_regression"),
+        ("softmax", "diabetes", "linear_regression"),
+    ],
+)
+def test_linear_models_refuse_tasks_that_they_are_not_for(name: str, data: str, other: str) -> None:
+    with pytest.raises(ModelError, match=f"{name} is for .* Use mlp, or {other}"):
+        tw.models.create(name, tw.load(data))
 
 
 def test_an_option_that_is_unknown_fixed_or_impossible_is_refused() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -100,3 +102,32 @@ def test_the_command_lists_all_and_shows_one(capsys: pytest.CaptureFixture[str])
     assert "61,706 parameters" in capsys.readouterr().out
     assert main(["models", "lenet6"]) == 2
     assert "Did you mean 'lenet5'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", ["20", "80"])
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_names_are_printed_whole_however_narrow_the_terminal(
+    columns: str,
+    is_terminal: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    assert main(["models"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert set(CATALOGUE) <= {line.split()[0] for line in table if line.strip()}
+    assert any("preact_resnet1001" in line and "10,327,706" in line for line in table)
+    model = tw.models.create("stochastic_depth_resnet14", input_shape=(3, 32, 32), classes=10)
+    assert main(["models", "stochastic_depth_resnet14"]) == 0
+    shown = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert {layer.name for layer in describe_layers(model, (3, 32, 32))} <= shown
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    code = f"{sys.executable} -m trainwell models | head -n 1"
+    command = ["bash", "-o", "pipefail", "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert not done.stderr
+    assert done.stdout.startswith("model")

@@ -36,16 +36,13 @@ class DenseLayer(nn.Module):
             self.narrow = nn.Conv2d(channels_in, width, 1, bias=False)
             self.norm2 = nn.BatchNorm2d(width)
         self.conv = nn.Conv2d(width, growth, 3, padding=1, bias=False)
-        self.dropout = dropout
+        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         hidden = functional.relu(self.norm1(images), inplace=True)
         if self.narrow is not None and self.norm2 is not None:
             hidden = functional.relu(self.norm2(self.narrow(hidden)), inplace=True)
-        hidden = self.conv(hidden)
-        if self.dropout:
-            hidden = functional.dropout(hidden, self.dropout, self.training)
-        return torch.cat([images, hidden], 1)
+        return torch.cat([images, self.drop(self.conv(hidden))], 1)
 
 
 class Transition(nn.Module):

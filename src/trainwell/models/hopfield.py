@@ -26,7 +26,7 @@ class Hopfield(nn.Module):
     Args:
         input_shape: Shape of one example; `(N, *input_shape)` goes in.
         outputs: The number of values of one example; `(N, outputs)` of ±1 comes out.
-        sweeps: Times that all units are updated, at once, to recall.
+        sweeps: Times that all units are updated, one after another, to recall.
     """
 
     def __init__(
@@ -40,18 +40,24 @@ class Hopfield(nn.Module):
         turned[torch.randperm(size)[: round(SPOILT * size)]] = -1.0
         self.register_buffer("turned", turned)
 
+    @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:
-        """What is recalled from inputs."""
-        state = sign(inputs.flatten(1))
+        """What is recalled from inputs.
+
+        Each unit sees what those before it have become: then the energy never rises, and states
+        come to rest. All at once they can go round in a circle of two.
+        """
+        state = sign(inputs.flatten(1)).T.contiguous()
         couplings = self.weight - torch.diag(self.weight.diagonal())
         for _ in range(self.sweeps):
-            sums = state @ couplings
-            # A unit that nothing drives keeps its state.
-            state = torch.where(sums == 0, state, sign(sums))
-        return state
+            for unit, row in enumerate(couplings.unbind()):
+                total = row @ state
+                # A unit that nothing drives keeps its state.
+                state[unit] = torch.where(total == 0, state[unit], sign(total))
+        return state.T
 
     def energy(self, inputs: Tensor) -> Tensor:
-        """−½ s·W·s of each example's signs, `(N,)`: recalling never raises it unit by unit."""
+        """−½ s·W·s of each example's signs, `(N,)`: recalling never raises it."""
         state = sign(inputs.flatten(1))
         couplings = self.weight - torch.diag(self.weight.diagonal())
         return -0.5 * ((state @ couplings) * state).sum(1)

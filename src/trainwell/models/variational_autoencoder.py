@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainwell.models.entry import Entry
+from trainwell.models.shapes import require_unit_range
 from trainwell.nn.initialisation import initialise_he
 from trainwell.nn.losses import Loss
 
@@ -44,6 +45,9 @@ class VariationalAutoencoder(nn.Module):
         self.encoder = nn.Sequential(nn.Flatten(), *_layers([*widths, 2 * code]))
         self.decoder = nn.Sequential(*_layers([code, *reversed(widths)]))
         initialise_he(self)
+
+    def prepare(self, inputs: Tensor) -> None:
+        require_unit_range("variational_autoencoder", inputs)
 
     def distribute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the codes of inputs, `(N, code)` each."""

@@ -88,7 +88,10 @@ class Prepared(Protocol):
     """A model that looks at the training inputs once before it is trained."""
 
     def prepare(self, inputs: Tensor) -> None:
-        """Sets initial weights from data, such as by layer-wise pretraining.
+        """Sets initial weights from data, such as by layer-wise pretraining, or refuses the data.
+
+        What was prepared once, and is trained again, is left as it is: the model notes it in a
+        buffer, so that loaded weights bring it along.
 
         Args:
             inputs: `(N, ...)` of the training split, as the model sees them; held on the device.

@@ -21,6 +21,7 @@ BATCHES = (16, 128)
 BATCHES_IN_SMALL_DATA = 16
 LARGE_DATA = 40_000
 BATCH_OF_LARGE_DATA = 256
+SMALLEST_PHOTO = 16
 
 GIVEN, DEFAULT = "given by you", "trainwell's default"
 OPEN_FIELDS: Mapping[str, Any] = {
@@ -79,7 +80,7 @@ def explain_recipe(recipe: Recipe, data: Dataset, spec: ModelSpec | None) -> Cho
     # Whatever was chosen before stays: each rule only fills what is still open.
     chosen = _keep_given(recipe)
     if spec is not None:
-        chosen = _suit_model(spec) | chosen
+        chosen = _suit_model(spec, data) | chosen
     if not is_classification(data.task):
         chosen = _suit_squared_error(chosen, data) | chosen
     chosen = _suit_batch_size(len(data.train)) | chosen
@@ -120,12 +121,22 @@ def _keep_given(recipe: Recipe) -> Choices:
     }
 
 
-def _suit_model(spec: ModelSpec) -> Choices:
+def _suit_model(spec: ModelSpec, data: Dataset) -> Choices:
     entry = find_entry(spec.name)
     source = f"suits the model {spec.name} ({entry.source} {entry.year})"
-    return {
+    chosen = {
         name: Choice(value, source, OF_MODELS.get(name, "")) for name, value in entry.recipe.items()
     }
+    if "augment" in chosen and not _looks_like_photos(data):
+        reason = "Mirrored or cut, digits, letters and small drawings may become something else."
+        chosen["augment"] = Choice((), f"suits the data {data.name}", reason)
+    return chosen
+
+
+def _looks_like_photos(data: Dataset) -> bool:
+    """Whether the images are in colour and not tiny: what publications flip and crop."""
+    shape = data.input_shape
+    return data.kind == "image" and shape[0] == 3 and min(shape[1:]) >= SMALLEST_PHOTO
 
 
 def _suit_squared_error(chosen: Choices, data: Dataset) -> Choices:
