@@ -176,6 +176,24 @@ def test_two_columns_of_alexnet_have_the_parameters_of_the_paper() -> None:
     assert count_parameters(model) == 60_965_224
 
 
+def test_networks_for_imagenet_have_a_published_figure() -> None:
+    large = [name for name, entry in CATALOGUE.items() if entry.outputs == 1000]
+    assert len(large) > 15
+    assert all(CATALOGUE[name].published for name in large)
+
+
+def test_the_slope_of_an_activation_is_an_option_and_sizes_may_be_one_number() -> None:
+    model = tw.models.create(
+        "mlp", input_shape=(4,), classes=2, sizes=8, activation="leaky_relu", slope=0.3
+    )
+    slopes = [m.negative_slope for m in model if isinstance(m, torch.nn.LeakyReLU)]
+    assert slopes == [0.3]
+    with pytest.raises(ModelError, match="relu has no slope"):
+        tw.models.create("mlp", input_shape=(4,), classes=2, slope=0.3)
+    coder = tw.models.create("variational_autoencoder", input_shape=(4,), classes=4, sizes=8)
+    assert coder(torch.rand(3, 4)).shape == (3, 4)
+
+
 def test_fractalnet_has_as_many_blocks_as_widths() -> None:
     model = tw.models.create("fractalnet21", input_shape=(3, 64, 64), classes=2, widths=(4,) * 6)
     assert len(model.blocks) == 6

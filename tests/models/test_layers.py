@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -33,6 +34,36 @@ from trainwell.models.sizes import _read_sizes, measure_size
 )
 def test_multiply_adds_are_those_that_are_published(name: str, millions: float) -> None:
     assert measure_size(find_entry(name)).multiply_adds == pytest.approx(1e6 * millions, rel=2e-3)
+
+
+def test_products_that_torch_does_not_count_are_counted() -> None:
+    # 64 prototypes of 64 values; ten sweeps over 64 units; a mean of the 63 later values.
+    for name, count in (
+        ("self_organising_map", 64 * 64),
+        ("hopfield", 10 * 64 * 64),
+        ("exponential_smoothing", 63),
+    ):
+        assert measure_size(find_entry(name)).multiply_adds == count
+
+
+def test_recurrent_layers_show_the_shape_and_the_scale_of_their_hidden_values() -> None:
+    model = tw.models.create("sequence_to_sequence", input_shape=(20, 3), classes=4, seed=0)
+    layers = {layer.name: layer for layer in describe_layers(model, (20, 3))}
+    assert layers["encoder"].output_shape == (20, 64)
+    assert layers["decoder"].output_shape == (64,)
+    for name in ("encoder", "decoder"):
+        assert layers[name].weight_deviation and layers[name].output_deviation
+
+
+def test_convolutions_over_time_have_a_receptive_field_and_warn_of_nothing() -> None:
+    model = tw.models.create("time_series_resnet", input_shape=(64, 1), classes=2, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layers = describe_layers(model, (64, 1))
+    fields = [layer.receptive_field for layer in layers if layer.kind == "Conv1d"]
+    # 8, 5 and 3 wide: 7 + 4 + 2 more steps each block; shortcuts see as much as the block before.
+    assert fields == [8, 12, 14, 1, 21, 25, 27, 14, 34, 38, 40]
+    assert model(torch.zeros(2, 64, 1)).shape == (2, 2)
 
 
 def test_activations_of_a_small_network_by_hand() -> None:

@@ -121,7 +121,9 @@ def _print_one(name: str, entry: Entry, size: Size, layers: list[Layer]) -> None
         "sd of outputs": [_show(layer.output_deviation) for layer in layers],
     }
     table = _make_table(columns, right=tuple(columns)[3:])
-    after = "\nsees: receptive field in pixels. Outputs are those of standard normal inputs."
+    after = (
+        "\nsees: receptive field in pixels or steps. Outputs are those of standard normal inputs."
+    )
     _print_whole(_open_console(), table, before=before, after=after)
 
 

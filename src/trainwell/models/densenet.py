@@ -128,6 +128,8 @@ def _make_stem(channels: int, first: int, large: bool) -> nn.Module:
 
 PLAIN_PUBLISHED = {(40, 12): "5.24", (100, 12): "4.10", (100, 24): "3.74"}
 COMPRESSED_PUBLISHED = {(100, 12): "4.51", (250, 24): "3.62", (190, 40): "3.46"}
+IMAGENET_PUBLISHED = {121: "25.02", 161: "22.33", 169: "23.80", 201: "22.58"}
+"""161: as the paper had it in its first versions."""
 RECIPE = {**CIFAR_RECIPE, "batch_size": 64}
 
 
@@ -197,6 +199,7 @@ def _make_imagenet(depth: int, counts: Sequence[int], growth: int, first: int) -
         f"Densely connected network of {depth} layers for large images.",
         IMAGENET,
         1000,
+        published=f"{IMAGENET_PUBLISHED[depth]} % top-1 error on ImageNet, one crop",
         suits="shapes",
     )
 

@@ -51,7 +51,7 @@ class Hopfield(nn.Module):
         couplings = self.weight - torch.diag(self.weight.diagonal())
         for _ in range(self.sweeps):
             for unit, row in enumerate(couplings.unbind()):
-                total = row @ state
+                total = state.T @ row
                 # A unit that nothing drives keeps its state.
                 state[unit] = torch.where(total == 0, state[unit], sign(total))
         return state.T

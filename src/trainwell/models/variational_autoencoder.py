@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainwell.models.autoencoder import Sizes, as_sizes
 from trainwell.models.entry import Entry
 from trainwell.models.shapes import require_unit_range
 from trainwell.nn.initialisation import initialise_he
@@ -37,11 +38,11 @@ class VariationalAutoencoder(nn.Module):
         input_shape: tuple[int, ...],
         outputs: int,
         code: int = 8,
-        sizes: Sequence[int] = (400, 200),
+        sizes: Sizes = (400, 200),
     ) -> None:
         super().__init__()
         self.input_shape, self.code = tuple(input_shape), code
-        widths = [math.prod(input_shape), *sizes]
+        widths = [math.prod(input_shape), *as_sizes(sizes)]
         self.encoder = nn.Sequential(nn.Flatten(), *_layers([*widths, 2 * code]))
         self.decoder = nn.Sequential(*_layers([code, *reversed(widths)]))
         initialise_he(self)
