@@ -20,6 +20,8 @@ from benchmarks.train_speed import name_processor
 from trainwell.data.augment import AUGMENTATIONS, compose
 from trainwell.data.batches import Batch, mix
 from trainwell.data.draw import Draw
+from trainwell.models.catalogue import spec_of
+from trainwell.training.defaults import complete_recipe
 from trainwell.training.fitting import prepare
 from trainwell.training.session import build_step
 
@@ -70,7 +72,8 @@ def build_training_step(images: Tensor, targets: Tensor) -> Callable[[], None]:
     examples = images.permute(0, 2, 3, 1).numpy(), targets.numpy()
     data = trainwell.load(examples)
     model = trainwell.models.create("resnet20", data)
-    recipe = trainwell.Recipe(batch_size=BATCH, schedule="constant").complete({"epochs": 1})
+    given = trainwell.Recipe(batch_size=BATCH, schedule="constant", epochs=1)
+    recipe = complete_recipe(given, data, spec_of(model))
     setting = prepare(model, data, recipe, None)
     step = build_step(setting, 1, None)
     batch = Batch(images, targets).lay_out(setting.resolved.layout)

@@ -15,6 +15,7 @@ import trainwell as tw
 from trainwell.data.batches import Batch
 from trainwell.errors import Interrupted, RecipeError
 from trainwell.nn.losses import choose_loss
+from trainwell.training.defaults import complete_recipe
 from trainwell.training.fitting import prepare
 from trainwell.training.precision import Resolved
 from trainwell.training.session import Setting, build_step
@@ -23,7 +24,8 @@ RECIPE = tw.Recipe(epochs=2, batch_size=50, mixup=0.4, augment=("noise(0.1)",), 
 
 
 def setting_of(recipe: tw.Recipe, model: torch.nn.Module) -> Setting:
-    return prepare(model, tw.load("blobs"), recipe.complete({}), None, Resolved("float32"))
+    data = tw.load("blobs")
+    return prepare(model, data, complete_recipe(recipe, data, None), None, Resolved("float32"))
 
 
 class Stop:

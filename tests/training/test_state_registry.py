@@ -95,7 +95,7 @@ def look(session: Session) -> dict[str, Any]:
 
 def open_session(recipe: Recipe, stop_at: int) -> Session:
     data = tw.load("blobs")
-    setting = prepare(Noisy(), data, complete_recipe(recipe, data, {}), None)
+    setting = prepare(Noisy(), data, complete_recipe(recipe, data, None), None)
     stop = StopRequest()
     observers: Any = [StopsAt(stop, stop_at)]
     return Session.open(setting, stop, lambda state, position: Silent(), observers)
