@@ -40,6 +40,8 @@ class Hopfield(nn.Module):
         turned[torch.randperm(size)[: round(SPOILT * size)]] = -1.0
         self.register_buffer("turned", turned)
 
+    # A graph of hundreds of updates takes minutes to compile and is no faster.
+    @torch.compiler.disable
     @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:
         """What is recalled from inputs.
