@@ -385,8 +385,8 @@ def test_the_gradient_goes_through_the_statistics_of_the_batch_too(name: str) ->
     compare_slope(model, loss_now, step=1e-9)
 
 
-SMALLEST = {"alexnet_without_7": 63, "zfnet": 63, "vgg": 32, "resnet34": 32, "resnet101": 32}
-SMALLEST |= {"resnet152": 32, "densenet161": 32, "densenet169": 32, "densenet201": 32}
+SMALLEST = {"alexnet_without_7": 63, "zfnet": 63, "vgg": 32, "resnet34": 64, "resnet101": 64}
+SMALLEST |= {"resnet152": 64, "densenet161": 64, "densenet169": 64, "densenet201": 64}
 
 
 @pytest.mark.slow
