@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from fitting_data import few_examples
 from trainwell.errors import ModelError
 from trainwell.models.catalogue import CATALOGUE, find_entry
 from trainwell.nn.losses import choose_loss
-from trainwell.nn.objective import make_objective
+from trainwell.nn.objective import OwnObjective, make_objective
 from trainwell.optim.optimizers import OPTIMIZERS
 from trainwell.training.session import count_parameters
 
@@ -59,8 +59,9 @@ TWINS = (
     "resnet101",
     "wide_resnet28_10",
 )
-"""More of the same blocks as another model that is tested. With TRAINWELL_EVERY_MODEL set they are
-tested too, which takes half an hour."""
+"""More of the same blocks as another model that is tested. They take one step on tiny inputs; with
+TRAINWELL_EVERY_MODEL set (`make test-models`) they are tested as all others, which takes half an
+hour."""
 
 
 def on_meta(name: str) -> torch.nn.Module:
@@ -313,27 +314,106 @@ def test_the_gradient_is_the_slope_of_the_loss_in_double_precision(name: str) ->
     if targets.is_floating_point():
         targets = targets.double()
     measure = make_objective(model, choose_loss(data.task, data.outputs))
+    # So small that hardly any ReLU or maximum changes sides.
+    compare_slope(model, lambda: measure(inputs, targets)[1], step=1e-7)
+
+
+def compare_slope(
+    model: torch.nn.Module, loss_now: Callable[[], torch.Tensor], step: float
+) -> None:
+    """Compares the gradient in a random direction with the difference of losses along it."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for p in parameters:
             # Away from the kinks at which zero biases put units that see only zeros.
             p.add_(torch.randn(p.shape, generator=generator).double(), alpha=1e-2)
-    measure(inputs, targets)[1].backward()
+    loss_now().backward()
     expected, ahead, behind = 0.0, [], []
     directions = [torch.randn(p.shape, generator=generator).double() for p in parameters]
     for p, direction in zip(parameters, directions, strict=True):
         assert p.grad is not None
         expected += float((p.grad * direction).sum())
-    # So small that hardly any ReLU or maximum changes sides.
-    step = 1e-7
     with torch.no_grad():
         for values, sign in ((ahead, 1), (behind, -2)):
             for p, direction in zip(parameters, directions, strict=True):
                 p.add_(direction, alpha=sign * step)
-            values.append(float(measure(inputs, targets)[1]))
+            values.append(float(loss_now()))
     slope = (ahead[0] - behind[0]) / (2 * step)
     assert slope == pytest.approx(expected, rel=2e-3, abs=1e-6)
+
+
+NORMALISED = {
+    "resnet8": 8,
+    "stochastic_depth_resnet8": 8,
+    "plain8": 8,
+    "preact_resnet11": 8,
+    "wide_resnet10_1": 8,
+    "densenet7_4": 8,
+    "densenet_bc10_4": 8,
+    "fractalnet21": 8,
+    "resnet18": 32,
+    "bn_inception": 32,
+    "inception_v3": 75,
+    "time_series_resnet": 8,
+}
+"""One of each family with batch normalisation, and the pixels it is given."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if NORMALISED[name] > 8 else name
+        for name in NORMALISED
+    ],
+)
+def test_the_gradient_goes_through_the_statistics_of_the_batch_too(name: str) -> None:
+    size = NORMALISED[name]
+    options = {"widths": (4, 4)} if name == "fractalnet21" else {}
+    model = tw.models.create(name, input_shape=(3, size, size), classes=3, seed=0, **options)
+    model.double().train()
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(6, 3, size, size, generator=generator).double()
+    measure = make_objective(model, choose_loss("multiclass", 3))
+
+    def loss_now() -> torch.Tensor:
+        # What is dropped is the same each time.
+        torch.manual_seed(3)
+        return measure(images, torch.tensor([0, 1, 2, 0, 1, 2]))[1]
+
+    # Statistics of a few values bend the loss more.
+    compare_slope(model, loss_now, step=1e-9)
+
+
+SMALLEST = {"alexnet_without_7": 63, "zfnet": 63, "vgg": 32, "resnet34": 64, "resnet101": 64}
+SMALLEST |= {"resnet152": 64, "densenet161": 64, "densenet169": 64, "densenet201": 64}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TWINS)
+def test_a_twin_puts_out_the_classes_and_a_step_lowers_its_loss(name: str) -> None:
+    size = next((SMALLEST[known] for known in SMALLEST if name.startswith(known)), 8)
+    # Names of CIFAR networks begin like others: resnet1202 is no resnet152.
+    size = 8 if CATALOGUE[name].input_shape == IMAGE else size
+    options = {"dropout": 0.0} if "dropout" in _options(name) else {}
+    model = tw.models.create(name, input_shape=(3, size, size), classes=3, seed=0, **options)
+    images = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(1))
+    measure = make_objective(model.train(), choose_loss("multiclass", 3))
+    losses = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        outputs, loss = measure(images, torch.tensor([0, 1, 2, 0]))
+        assert outputs.shape == (4, 3)
+        losses.append(loss.item())
+        model.zero_grad()
+        loss.backward()
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        square = float(torch.stack(torch._foreach_norm(gradients)).square().sum())
+        with torch.no_grad():
+            # To first order it lowers the loss by 0.001.
+            parameters = [p for p in model.parameters() if p.grad is not None]
+            torch._foreach_add_(parameters, gradients, alpha=-0.001 / square)
+    assert losses[1] < losses[0]
 
 
 @pytest.mark.parametrize("name", EVERY_NAME)
@@ -356,8 +436,10 @@ UNCOMPILED = (
     "residual_lstm",
     "sequence_to_sequence",
     "sequence_autoencoder",
+    "hopfield",
 )
-"""torch.compile leaves torch.nn.RNN, LSTM and GRU out of its graphs: they have kernels already."""
+"""torch.compile leaves torch.nn.RNN, LSTM and GRU out of its graphs: they have kernels already. The
+Hopfield network's units are updated one after another, hundreds of them, and are kept out."""
 
 
 @pytest.mark.parametrize("name", EVERY_NAME)
@@ -366,17 +448,23 @@ def test_a_training_step_compiles_as_one_graph(name: str) -> None:
     model = tw.models.create(name, data, seed=0).train()
     assert isinstance(data.train.inputs, torch.Tensor)
     inputs = data.preprocess(data.train.inputs)
+    targets = inputs.flatten(1) if data.task == "reconstruction" else data.train.targets
+    loss = choose_loss(data.task, data.outputs)
     torch._dynamo.reset()
-    # The graph is what is asked for; generating machine code for it takes minutes a model.
-    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    # What `fit` compiles. The graph is what is asked for; generating machine code for it takes
+    # minutes a model.
+    own = isinstance(model, OwnObjective)
+    compiled = torch.compile(model.measure if own else model, fullgraph=True, backend="aot_eager")
+    arguments = (inputs, targets, loss) if own else (inputs,)
     if name in UNCOMPILED:
         with pytest.raises(torch._dynamo.exc.Unsupported):
-            compiled(inputs)
+            compiled(*arguments)
         return
-    outputs = compiled(inputs)
+    found = compiled(*arguments)
+    outputs, measured = found if own else (found, loss(found, targets))
     assert outputs.shape[0] == 2
-    if outputs.requires_grad:
-        outputs.sum().backward()
+    if measured.requires_grad:
+        measured.backward()
 
 
 @pytest.mark.parametrize("name", EVERY_NAME)

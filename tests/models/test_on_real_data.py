@@ -48,7 +48,8 @@ def test_samples_look_like_digits_to_a_classifier_and_scrambled_ones_do_not(
     run = tw.fit(name, mnist, tw.Recipe(epochs=10), out=tmp_path / "run")
     torch.manual_seed(0)
     samples = run.model.generate(500)
-    scrambled = samples.flatten(1)[:, torch.randperm(784)].reshape(samples.shape)
+    orders = torch.rand(500, 784).argsort(1)
+    scrambled = samples.flatten(1).gather(1, orders).reshape(samples.shape)
     assert share_of_digits(lenet, samples) >= 0.7
     assert share_of_digits(lenet, scrambled) < 0.2
     kinds = torch.as_tensor(lenet.predict((255 * samples).round().to(torch.uint8))).unique()
@@ -103,12 +104,11 @@ def test_gates_and_shortcuts_train_at_the_depth_where_plain_layers_do_not(tmp_pa
     # Both with He's weights and 50 units a layer.
     depth, recipe = 80, tw.Recipe(epochs=15, learning_rate=0.02, watch=False)
     data = tw.load("digits")
-    for seed in (0, 1):
-        plain = tw.models.create("mlp", data, seed=seed, sizes=(50,) * depth)
-        run = tw.fit(plain, data, recipe, out=tmp_path / f"plain{seed}")
-        assert run.metrics["test_accuracy"] < 0.4
-        gated = tw.models.create("highway_mlp", data, seed=seed, depth=depth, gate_bias=-5.0)
-        run = tw.fit(gated, data, recipe, out=tmp_path / f"highway{seed}")
-        assert run.metrics["test_accuracy"] > 0.9
+    plain = tw.models.create("mlp", data, seed=0, sizes=(50,) * depth)
+    run = tw.fit(plain, data, recipe, out=tmp_path / "plain")
+    assert run.metrics["test_accuracy"] < 0.4
+    gated = tw.models.create("highway_mlp", data, seed=0, depth=depth, gate_bias=-5.0)
+    run = tw.fit(gated, data, recipe, out=tmp_path / "highway")
+    assert run.metrics["test_accuracy"] > 0.9
     dense = tw.fit("densenet40_4", data, tw.Recipe(epochs=4, watch=False), out=tmp_path / "dense")
     assert dense.metrics["test_accuracy"] > 0.9

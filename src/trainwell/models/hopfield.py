@@ -40,13 +40,18 @@ class Hopfield(nn.Module):
         turned[torch.randperm(size)[: round(SPOILT * size)]] = -1.0
         self.register_buffer("turned", turned)
 
-    @torch.no_grad()
     def forward(self, inputs: Tensor) -> Tensor:
         """What is recalled from inputs.
 
         Each unit sees what those before it have become: then the energy never rises, and states
         come to rest. All at once they can go round in a circle of two.
         """
+        return self._recall(inputs)
+
+    # A graph of hundreds of updates takes minutes to compile and is no faster.
+    @torch.compiler.disable
+    @torch.no_grad()
+    def _recall(self, inputs: Tensor) -> Tensor:
         state = sign(inputs.flatten(1)).T.contiguous()
         couplings = self.weight - torch.diag(self.weight.diagonal())
         for _ in range(self.sweeps):
