@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -61,15 +62,25 @@ def test_what_the_recipe_says_is_done_without_a_trial(asked: bool) -> None:
 
 @needs_compiler
 @pytest.mark.slow
-def test_a_long_training_is_compiled_where_that_is_faster_and_it_is_remembered(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("ratio", [0.5, 1.2])
+def test_a_long_training_is_compiled_only_where_the_trial_was_faster_and_that_is_remembered(
+    ratio: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("TRAINWELL_CACHE", str(tmp_path))
+    timed: list[int] = []
+
+    def measured(pairs: Sequence[tuple[float, float]]) -> float:
+        timed.append(len(pairs))
+        return ratio
+
+    # The trial runs; only the clock is not asked.
+    monkeypatch.setattr(compilation, "_median_ratio", measured)
     model = Many()
     before = model.weight.detach().clone()
-    assert resolve(model, batches_in_all=10**9).compiled
+    for _ in range(2):
+        assert resolve(model, batches_in_all=10**9).compiled is (ratio < 1)
     assert torch.equal(model.weight, before) and model.weight.grad is None
-    monkeypatch.setattr(compilation, "_is_faster_compiled", lambda *_: pytest.fail("asked again"))
-    assert resolve(model, batches_in_all=10**9).compiled
+    assert timed == [compilation.TRIALS]
 
 
 @needs_compiler
