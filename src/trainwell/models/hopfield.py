@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -46,20 +47,8 @@ class Hopfield(nn.Module):
         Each unit sees what those before it have become: then the energy never rises, and states
         come to rest. All at once they can go round in a circle of two.
         """
-        return self._recall(inputs)
-
-    # A graph of hundreds of updates takes minutes to compile and is no faster.
-    @torch.compiler.disable
-    @torch.no_grad()
-    def _recall(self, inputs: Tensor) -> Tensor:
-        state = sign(inputs.flatten(1)).T.contiguous()
         couplings = self.weight - torch.diag(self.weight.diagonal())
-        for _ in range(self.sweeps):
-            for unit, row in enumerate(couplings.unbind()):
-                total = state.T @ row
-                # A unit that nothing drives keeps its state.
-                state[unit] = torch.where(total == 0, state[unit], sign(total))
-        return state.T
+        return _recall(sign(inputs.flatten(1)), couplings, self.sweeps)
 
     def energy(self, inputs: Tensor) -> Tensor:
         """−½ s·W·s of each example's signs, `(N,)`: recalling never raises it."""
@@ -74,6 +63,21 @@ class Hopfield(nn.Module):
             recalled = self(state * self.turned)
         shown = (recalled - state).square().mean()
         return recalled, follow(2 * self.energy(inputs).mean() / state.shape[1], shown)
+
+
+@torch.no_grad()
+def _update_all(state: Tensor, couplings: Tensor, sweeps: int) -> Tensor:
+    by_unit = state.T.contiguous()
+    for _ in range(sweeps):
+        for unit, row in enumerate(couplings.unbind()):
+            total = by_unit.T @ row
+            # A unit that nothing drives keeps its state.
+            by_unit[unit] = torch.where(total == 0, by_unit[unit], sign(total))
+    return by_unit.T
+
+
+# A graph of hundreds of updates takes minutes to compile and is no faster.
+_recall: Callable[[Tensor, Tensor, int], Tensor] = torch.compiler.disable(_update_all)
 
 
 ENTRIES = {
