@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +78,7 @@ def _update_all(state: Tensor, couplings: Tensor, sweeps: int) -> Tensor:
 
 
 # A graph of hundreds of updates takes minutes to compile and is no faster.
-_recall: Callable[[Tensor, Tensor, int], Tensor] = torch.compiler.disable(_update_all)
+_recall = cast("Callable[[Tensor, Tensor, int], Tensor]", torch.compiler.disable(_update_all))
 
 
 ENTRIES = {
