@@ -4,7 +4,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # The build tools come from constraints.txt too.
 EDITABLE := $(PIP) --no-build-isolation --editable
 
-.PHONY: demo test test-fast lint format bench clean
+.PHONY: demo test test-fast test-models lint format bench clean
 
 demo: .venv/.demo
 	$(BIN)/trainwell fit digits --model mlp
@@ -14,6 +14,10 @@ test: .venv/.dev
 
 test-fast: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow"
+
+# Also the largest models of the catalogue: half an hour.
+test-models: .venv/.dev
+	TRAINWELL_EVERY_MODEL=1 $(BIN)/python -m pytest tests/models
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ CONTENDERS = {
     "hand-written loop": "benchmarks.contenders.plain_loop:train",
     "trainwell, same settings": "benchmarks.contenders.trainwell_fit:train_like_the_loop",
     "trainwell, defaults": "benchmarks.contenders.trainwell_fit:train_by_default",
+    "trainwell, defaults, compiled": "benchmarks.contenders.trainwell_fit:train_compiled",
     "Lightning": "benchmarks.contenders.lightning_trainer:train",
     "skorch": "benchmarks.contenders.skorch_net:train",
     "Keras on PyTorch": "benchmarks.contenders.keras_model:train",

@@ -12,39 +12,52 @@ from trainwell.version import __version__
 
 if TYPE_CHECKING:
     from trainwell import models
-    from trainwell.api import fit, load, load_run, resume
+    from trainwell.api import explain, fit, load, load_run, resume
+    from trainwell.cross_validation import cross_validate, resume_cross_validation
     from trainwell.data.dataset import Dataset
     from trainwell.errors import TrainwellError
+    from trainwell.explanation import Explanation
     from trainwell.findings import Finding
+    from trainwell.fold_results import CrossValidation
     from trainwell.run import Run
     from trainwell.training import transfer
     from trainwell.training.recipe import Recipe
 
 __all__ = [
+    "CrossValidation",
     "Dataset",
+    "Explanation",
     "Finding",
     "Recipe",
     "Run",
     "TrainwellError",
     "__version__",
+    "cross_validate",
+    "explain",
     "fit",
     "load",
     "load_run",
     "models",
     "resume",
+    "resume_cross_validation",
     "transfer",
 ]
 
 _HOMES = {
+    "CrossValidation": "trainwell.fold_results",
     "Dataset": "trainwell.data.dataset",
+    "Explanation": "trainwell.explanation",
     "Finding": "trainwell.findings",
     "Recipe": "trainwell.training.recipe",
     "Run": "trainwell.run",
     "TrainwellError": "trainwell.errors",
+    "cross_validate": "trainwell.cross_validation",
+    "explain": "trainwell.api",
     "fit": "trainwell.api",
     "load": "trainwell.api",
     "load_run": "trainwell.api",
     "resume": "trainwell.api",
+    "resume_cross_validation": "trainwell.cross_validation",
 }
 
 _MODULES = {"models": "trainwell.models", "transfer": "trainwell.training.transfer"}

@@ -1,7 +1,8 @@
-"""The public verbs: load, fit, resume, and opening a run that was made before."""
+"""The public verbs: load, explain, fit, resume, and opening a run that was made before."""
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,28 +12,39 @@ from torch import nn
 from trainwell.data.adapt import adapt
 from trainwell.data.dataset import Dataset
 from trainwell.data.sources import load, reload
-from trainwell.errors import CheckpointError, DataError, ModelError, RunFolderError
+from trainwell.errors import (
+    CheckpointError,
+    DataError,
+    ModelError,
+    RecipeError,
+    RunFolderError,
+)
+from trainwell.explanation import Explanation
 from trainwell.models.catalogue import ModelSpec, create, find_entry, rebuild, spec_of
 from trainwell.nn.losses import Loss
 from trainwell.run import Run
-from trainwell.training.checkpoint import newest_checkpoint, quarantine
-from trainwell.training.defaults import complete_recipe
+from trainwell.training.about import read_about, read_result
+from trainwell.training.checkpoint import Checkpoint, Damaged, newest_checkpoint, quarantine
+from trainwell.training.defaults import complete_recipe, explain_recipe, recipe_of
+from trainwell.training.deterministic import only_deterministic
 from trainwell.training.final_weights import final_weights
-from trainwell.training.fingerprint import fingerprint, list_changes
+from trainwell.training.fingerprint import digest_recipe, fingerprint, list_changes
 from trainwell.training.fitting import (
     describe_run,
     prepare,
+    refuse_missing_loss,
     run_training,
     write_parts,
 )
 from trainwell.training.observer import Observer
-from trainwell.training.precision import Resolved
+from trainwell.training.precision import PLAIN, Resolved
 from trainwell.training.recipe import Recipe
 from trainwell.training.run_folder import RunFolder
 from trainwell.training.session import describe_environment
 from trainwell.training.signals import StopRequest
+from trainwell.version import __version__
 
-__all__ = ["fit", "load", "load_run", "resume"]
+__all__ = ["explain", "fit", "load", "load_run", "resume"]
 
 Path = str | os.PathLike[str]
 
@@ -40,7 +52,7 @@ Path = str | os.PathLike[str]
 def fit(
     model: str | nn.Module,
     data: Any,
-    recipe: Recipe | None = None,
+    recipe: Recipe | Mapping[str, Any] | None = None,
     *,
     out: Path | None = None,
     loss_fn: Loss | None = None,
@@ -52,7 +64,8 @@ def fit(
     Args:
         model: A name of the catalogue, or any module; a module is trained in place.
         data: A `Dataset`, or anything that `load` takes.
-        recipe: What to do; fields left open are chosen for the model, else for the optimiser.
+        recipe: What to do, or a mapping of a recipe's fields; what is left open is chosen for the
+            model, else for the optimiser.
         out: The run folder, new or empty. None: a new one of its own name below `runs`.
         loss_fn: Called with outputs and targets, gives the mean over the batch. None: the loss of
             maximum likelihood for the task.
@@ -65,23 +78,43 @@ def fit(
         NonFiniteError: A loss or gradient was not finite.
         Interrupted: A signal asked to stop; everything is saved.
     """
-    with StopRequest() as stop:
-        dataset = data if isinstance(data, Dataset) else load(data)
-        given = recipe or Recipe()
-        module = create(model, dataset, seed=given.seed) if isinstance(model, str) else model
-        dataset = suit_data(dataset, module)
+    given = _as_recipe(recipe)
+    if not isinstance(model, str | nn.Module):
+        raise ModelError(
+            f"the model is a {type(model).__name__}",
+            remedy="Give a name of trainwell.models.CATALOGUE, or a torch.nn.Module",
+        )
+    with StopRequest() as stop, only_deterministic(given.deterministic):
+        module, dataset = _match(model, data, given)
         spec = spec_of(module)
-        suited = find_entry(spec.name).recipe if spec else {}
-        complete = complete_recipe(given, dataset, suited)
+        complete = complete_recipe(given, dataset, spec)
         setting = prepare(module, dataset, complete, loss_fn)
-        title = spec.name if spec else type(module).__name__
-        folder = RunFolder.claim(out, name=f"{dataset.name}-{title}")
+        folder = RunFolder.claim(out, name=f"{dataset.name}-{title_of(module)}")
         with folder.lock():
             about = spec.to_dict() if spec else {"own": model_origin or type(module).__qualname__}
             write_parts(folder, setting)
             described = describe_run(folder.path.name, setting, about)
             run_training(folder, setting, stop, described, observers)
         return Run(folder, module, dataset, loss_fn)
+
+
+def explain(model: str | nn.Module, data: Any, recipe: Recipe | None = None) -> Explanation:
+    """Every recipe value that `fit` would train with, and why; trains nothing, writes nothing.
+
+    Args:
+        model: As `fit` takes it; it is left as it is.
+        data: As `fit` takes it.
+        recipe: As `fit` takes it.
+
+    Raises:
+        DataError, ModelError, RecipeError: What was given cannot be trained.
+    """
+    given = recipe or Recipe()
+    module, dataset = _match(copy.deepcopy(model), data, given)
+    choices = explain_recipe(given, dataset, spec_of(module))
+    setting = prepare(module, dataset, recipe_of(choices), None, PLAIN)
+    steps_per_epoch = len(setting.batches(dataset.train, train=True))
+    return Explanation(f"{title_of(module)} on {dataset.name}", choices, steps_per_epoch)
 
 
 def resume(
@@ -106,27 +139,28 @@ def resume(
         observers: Told of every reading.
 
     Raises:
-        RunFolderError: Not a run folder, in use, or something changed and that is not allowed.
+        RunFolderError: Not a run folder, in use, something changed and that is not allowed, or the
+            run has ended and settings are given.
+        ModelError: The model or the loss of the user's own was not given again.
         CheckpointError: No checkpoint is whole.
     """
-    with StopRequest() as stop:
-        folder = RunFolder.open(path)
-        with folder.lock():
-            module = _rebuild_model(folder, model)
-            dataset = suit_data(reload_data(folder, data), module)
-            if folder.read_json_or_empty("result.json"):
-                return load_run(path, model=module, data=dataset)
-            about = folder.read_json("run.json")
-            saved = Recipe.from_toml(folder.read_text("recipe.toml"), where="recipe.toml")
-            recipe = saved.with_settings(settings or {})
-            found = newest_checkpoint(folder.checkpoints)
-            if found is None:
-                raise CheckpointError(
-                    "there is no checkpoint", where=str(folder.path), remedy="Start a new run"
-                )
-            checkpoint, damaged = found
+    folder = RunFolder.open(path)
+    with StopRequest() as stop, folder.lock():
+        about = read_about(folder)
+        saved = Recipe.from_toml(folder.read_text("recipe.toml"), where="recipe.toml")
+        recipe = saved.with_settings(settings or {})
+        checkpoint, damaged = _find_checkpoint(folder)
+        if read_result(folder):
+            _refuse_change_of_ended(folder, about, checkpoint, saved, recipe)
+            return load_run(path, model=model, data=data, loss_fn=loss_fn)
+        refuse_missing_loss(folder, about, loss_fn)
+        module = _rebuild_model(folder, model)
+        dataset = suit_data(reload_data(folder, data), module)
+        if settings:
+            recipe = complete_recipe(recipe, dataset, spec_of(module))
+        with only_deterministic(recipe.deterministic):
             prepared = prepare(module, dataset, recipe, loss_fn, Resolved(**about["resolved"]))
-            prints = fingerprint(recipe, module, dataset)
+            prints = fingerprint(recipe, module, dataset, loss_fn)
             changes = list_changes(checkpoint.fingerprints, prints)
             changes += _list_environment_changes(about["environment"], prepared.device)
             if changes and not allow_change:
@@ -140,33 +174,52 @@ def resume(
             if changes:
                 folder.note("changed", f"resumed although {', '.join(changes)} changed")
                 folder.write_text("recipe.toml", recipe.to_toml())
-            folder.note("resumed", f"resumed at step {checkpoint.step}")
+            folder.note("resumed", f"resumed at step {checkpoint.step}", step=checkpoint.step)
             run_training(folder, prepared, stop, checkpoint, observers)
         return Run(folder, module, dataset, loss_fn)
 
 
-def load_run(path: Path, *, model: nn.Module | None = None, data: Any = None) -> Run:
+def load_run(
+    path: Path,
+    *,
+    model: nn.Module | None = None,
+    data: Any = None,
+    loss_fn: Loss | None = None,
+) -> Run:
     """Opens a run with the weights that its training left, or has reached.
 
     Args:
         path: The run folder; it is only read.
         model: Needed where the run trained a module of the user's own: one of the same kind.
         data: What it was trained on, where `evaluate` is wanted and it came as Python objects.
+        loss_fn: Needed where `evaluate` is wanted and the run was given one.
 
     Raises:
         RunFolderError: Not a run folder.
         CheckpointError: No checkpoint is whole.
+        ModelError: The weights do not fit the model that is given.
     """
     folder = RunFolder.open(path)
     module = _rebuild_model(folder, model)
-    found = newest_checkpoint(folder.checkpoints)
-    if found is None:
-        raise CheckpointError("there is no checkpoint", where=str(folder.path))
-    module.load_state_dict(final_weights(found[0]))
+    checkpoint, _ = _find_checkpoint(folder)
+    try:
+        module.load_state_dict(final_weights(checkpoint))
+    except RuntimeError as error:
+        raise ModelError(
+            f"the weights of the run do not fit the model: {_describe_misfit(error)}",
+            where=str(folder.path),
+            remedy="Give the model that was trained",
+        ) from error
     if data is None:
-        return Run(folder, module, None)
+        return Run(folder, module, None, loss_fn)
     dataset = data if isinstance(data, Dataset) else load(data)
-    return Run(folder, module, suit_data(dataset, module))
+    return Run(folder, module, suit_data(dataset, module), loss_fn)
+
+
+def title_of(model: nn.Module) -> str:
+    """What a model is called: its name in the catalogue, else its class."""
+    spec = spec_of(model)
+    return spec.name if spec else type(model).__name__
 
 
 def suit_data(data: Dataset, model: nn.Module) -> Dataset:
@@ -178,38 +231,111 @@ def suit_data(data: Dataset, model: nn.Module) -> Dataset:
     return adapt(data, entry.task, entry.preprocess)
 
 
+def _match(model: str | nn.Module, data: Any, recipe: Recipe) -> tuple[nn.Module, Dataset]:
+    """The model built for the data, and the data as the model needs it."""
+    dataset = data if isinstance(data, Dataset) else load(data)
+    module = create(model, dataset, seed=recipe.seed) if isinstance(model, str) else model
+    return module, suit_data(dataset, module)
+
+
 def _rebuild_model(folder: RunFolder, model: nn.Module | None) -> nn.Module:
     if model is not None:
         return model
-    about = folder.read_json("run.json")["model"]
+    about = read_about(folder)["model"]
     if "own" in about:
-        raise ModelError(
-            f"the run trained a model of your own, {about['own']}",
-            where=str(folder.path),
-            # A run folder never says what code to import: it may come from somebody else.
-            remedy="Give it again: --model package.module:function, or model=... in Python",
-        )
+        raise explain_own_model(about["own"], str(folder.path))
     return rebuild(ModelSpec.from_dict(about))
 
 
+def explain_own_model(name: str, where: str) -> ModelError:
+    """Why a folder cannot build the model that it trained."""
+    return ModelError(
+        f"the run trained a model of your own, {name}",
+        where=where,
+        # A run folder never says what code to import: it may come from somebody else.
+        remedy="Give it again: --model package.module:function, or model=... in Python",
+    )
+
+
 def reload_data(folder: RunFolder, data: Any) -> Dataset:
+    """The data of a run; see `rebuild_data`."""
+    return rebuild_data(read_about(folder)["data"]["origin"], data, str(folder.path))
+
+
+def rebuild_data(origin: Mapping[str, Any], data: Any, where: str) -> Dataset:
+    """The data as it is given again, else loaded again from what a folder says.
+
+    Args:
+        origin: As `Dataset.origin`.
+        data: What the user gave again; None: nothing.
+        where: The folder.
+
+    Raises:
+        DataError: It came as Python objects and was not given again.
+    """
     if data is not None:
         return data if isinstance(data, Dataset) else load(data)
-    origin = folder.read_json("run.json")["data"]["origin"]
     if origin.get("kind") == "memory":
         raise DataError(
             "the run was given Python objects, which its folder does not hold",
-            where=str(folder.path),
+            where=where,
             remedy="Give the same data again with data=...",
         )
     return reload(origin)
 
 
+def _as_recipe(given: Recipe | Mapping[str, Any] | None) -> Recipe:
+    if given is None or isinstance(given, Recipe):
+        return given or Recipe()
+    if isinstance(given, Mapping):
+        return Recipe.from_fields(given)
+    raise RecipeError(
+        f"the recipe is a {type(given).__name__}",
+        remedy="Give trainwell.Recipe(epochs=20), or a mapping of its fields",
+    )
+
+
+def _find_checkpoint(folder: RunFolder) -> tuple[Checkpoint, list[Damaged]]:
+    """The newest whole one, and newer ones that could not be used."""
+    found = newest_checkpoint(folder.checkpoints)
+    if found is None:
+        raise CheckpointError(
+            "there is no checkpoint", where=str(folder.path), remedy="Start a new run"
+        )
+    return found
+
+
+def _refuse_change_of_ended(
+    folder: RunFolder,
+    about: Mapping[str, Any],
+    checkpoint: Checkpoint,
+    saved: Recipe,
+    wanted: Recipe,
+) -> None:
+    """A run that has ended is not trained on: its schedule has come to its end."""
+    is_edited = about["environment"].get(
+        "trainwell"
+    ) == __version__ and checkpoint.fingerprints.get("recipe") != digest_recipe(saved)
+    if wanted != saved or is_edited:
+        raise RunFolderError(
+            "the run has ended, and its recipe cannot be changed any more",
+            where=str(folder.path),
+            remedy="Train on from its weights in a new run: trainwell fit DATA "
+            f"--set start_from={folder.path}",
+        )
+
+
+def _describe_misfit(error: RuntimeError) -> str:
+    """The first tensor that does not fit; torch's own first line names only the class."""
+    lines = str(error).splitlines()
+    return (lines[1] if len(lines) > 1 else lines[0]).strip().rstrip(".")
+
+
 def _list_environment_changes(saved: Mapping[str, str], device: Any) -> list[str]:
-    """What could change the bits: torch and the kind of device."""
+    """What could change the bits: versions, the kind of device, and how sums are divided."""
     present = describe_environment(device)
     return [
         f"{name} ({saved.get(name)}, now {present[name]})"
-        for name in ("torch", "device", "threads")
+        for name in ("trainwell", "torch", "numpy", "python", "device", "threads")
         if saved.get(name) != present[name]
     ]

@@ -17,7 +17,8 @@ class TrainwellError(Exception):
         self.where = where
         self.remedy = remedy
         place = f"{where}: " if where else ""
-        advice = f". {remedy}" if remedy else ""
+        # What another library said may end with a full stop already.
+        advice = f"{'' if found.endswith('.') else '.'} {remedy}" if remedy else ""
         super().__init__(f"{place}{found}{advice}")
 
 
@@ -68,3 +69,15 @@ class Interrupted(TrainwellError):
     ) -> None:
         super().__init__(found, where=where, remedy=remedy)
         self.signal_number = signal_number
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of another library's message, or the kind of the error where it has none.
+
+    A `KeyError` says nothing but a name, so its kind is told too.
+    """
+    text = str(error).strip()
+    line = text.splitlines()[0] if text else ""
+    if isinstance(error, RuntimeError | ValueError | TypeError) and line:
+        return line
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__

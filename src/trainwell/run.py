@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,21 @@ from torch import Tensor, nn
 
 from trainwell.data.batches import Batches, ResidentReader
 from trainwell.data.dataset import Dataset, Split
-from trainwell.data.examples import read_examples
-from trainwell.data.preprocess import Preprocess
-from trainwell.errors import DataError, ModelError
+from trainwell.data.examples import Examples, read_examples
+from trainwell.data.views import choose_views
+from trainwell.errors import DataError, ModelError, RunFolderError
 from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
+from trainwell.training.about import read_about, read_preprocess, read_result
+from trainwell.training.discipline import TEST_READ
 from trainwell.training.evaluation import evaluating
 from trainwell.training.final_evaluation import class_probabilities
-from trainwell.training.fitting import prepare
+from trainwell.training.fitting import prepare, refuse_missing_loss
 from trainwell.training.metrics import is_classification, predict_classes
 from trainwell.training.precision import Resolved
 from trainwell.training.recipe import Recipe
 from trainwell.training.run_folder import RunFolder
+from trainwell.training.views import AveragedViews
 
 BATCH = 256
 
@@ -49,10 +53,8 @@ class Run:
         self.model = model
         self.loss_fn = loss_fn
         self._data = data
-        self.about = folder.read_json("run.json")
-        self.preprocess = Preprocess.from_state(
-            folder.read_tensors("preprocess.safetensors"), folder.read_json("preprocess.json")
-        )
+        self.about = read_about(folder)
+        self.preprocess = read_preprocess(folder)
 
     @property
     def folder(self) -> Path:
@@ -97,7 +99,7 @@ class Run:
     @property
     def result(self) -> dict[str, Any]:
         """How the run ended; empty while it has not."""
-        return self.run_folder.read_json_or_empty("result.json")
+        return read_result(self.run_folder)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -118,22 +120,30 @@ class Run:
         """SHA-256 of the final weights; empty while the run has not ended."""
         return self.result.get("weights_sha256", "")
 
-    def predict(self, examples: Any) -> numpy.ndarray:
+    def predict(self, examples: Any, *, views: int = 1) -> numpy.ndarray:
         """Classes of a classification, numbers of a regression.
 
         Args:
             examples: An array or tensor `(N, ...)` of examples as the training had them, a
                 DataFrame or a path for a model trained on a table, or a path of the same kind of
                 files.
+            views: How often the model looks at each image; its probabilities, or the numbers of a
+                regression, are averaged. The first view is the image itself. Where the recipe
+                mirrors square colour images or augments nothing, six are fixed: the image and its
+                mirror image, both as they are, moved by one pixel up and left, and by one down
+                and right (Jordan 2024). Others are drawn from the recipe's own augmentations with
+                fixed seeds, the same for all images, so that predicting again gives the same.
 
         Returns:
             `(N,)` class names (as integers where all are), or `(N,)` / `(N, K)` numbers in the
             targets' unit.
 
         Raises:
-            DataError: The examples do not look like those of the training.
+            DataError: The examples do not look like those of the training; or several views are
+                asked of inputs that are no images, or more than there are.
+            ModelError: Several views are asked of a model that reconstructs.
         """
-        outputs = self.predict_outputs(examples)
+        outputs = self.predict_outputs(examples, views=views)
         if is_classification(self.about["data"]["task"]):
             return self.class_labels[predict_classes(outputs).numpy()]
         decoded = self.preprocess.decode_outputs(outputs).numpy()
@@ -141,22 +151,48 @@ class Run:
             return decoded[:, 0]
         return decoded
 
-    def predict_probabilities(self, examples: Any) -> numpy.ndarray:
+    def predict_probabilities(self, examples: Any, *, views: int = 1) -> numpy.ndarray:
         """Probabilities `(N, classes)`, in the order of `classes`.
 
+        Args:
+            examples: As `predict` takes them.
+            views: As `predict` takes them; the probabilities of all views are averaged.
+
         Raises:
-            DataError: The examples do not look like those of the training.
+            DataError: As `predict` does.
             ModelError: The model is not a classifier.
         """
         if not is_classification(self.about["data"]["task"]):
             raise ModelError(
                 f"a {self.about['data']['task']} has no probabilities", remedy="Use predict"
             )
-        return class_probabilities(self.predict_outputs(examples)).numpy()
+        return class_probabilities(self.predict_outputs(examples, views=views)).numpy()
 
-    def predict_outputs(self, examples: Any) -> Tensor:
-        """What the model puts out, `(N, outputs)` float32 on the host."""
-        inputs = read_examples(examples, self.about["data"])
+    def read_examples(self, examples: Any) -> Examples:
+        """Examples as `predict` sees them, with what was done to them.
+
+        Args:
+            examples: As for `predict`, which also takes what this gives.
+
+        Raises:
+            DataError: The examples do not look like those of the training.
+        """
+        return read_examples(examples, self.about["data"])
+
+    def predict_outputs(self, examples: Any, *, views: int = 1) -> Tensor:
+        """What the model puts out, `(N, outputs)` float32 on the host.
+
+        Args:
+            examples: As `predict` takes them.
+            views: As `predict` takes them. Of several views of a classification these are the
+                logarithms of the averaged probabilities (for two classes with one output, the
+                logit of the average).
+
+        Raises:
+            DataError, ModelError: As `predict` does.
+        """
+        model = self._looking(views)
+        inputs = self.read_examples(examples).inputs
         device = next(self.model.parameters()).device
         count = len(inputs)
         if count == 0:
@@ -170,23 +206,43 @@ class Run:
             device=device,
             reconstructs=True,
         )
-        with evaluating(self.model), torch.inference_mode():
-            outputs = [self.model(batch.inputs).float().cpu() for batch in batches.read()]
+        with evaluating(model), torch.inference_mode():
+            outputs = [model(batch.inputs).float().cpu() for batch in batches.read()]
         return torch.cat(outputs)
 
-    def evaluate(self, split: str = "test") -> dict[str, float]:
+    def evaluate(self, split: str = "test", *, views: int = 1) -> dict[str, float]:
         """Loss and scores on a split, under names such as `test_accuracy`.
+
+        That the test split was read is noted in the run folder, so that the report can say how
+        often it was.
 
         Args:
             split: `"train"`, `"valid"` or `"test"`.
+            views: As `predict` takes them; loss and scores are those of the averaged prediction.
 
         Raises:
-            DataError: There is no such split, or the data is no longer at hand.
+            DataError: There is no such split, the data is no longer at hand, or as `predict` does.
+            ModelError: The run was trained with a loss of the user's own, which is not at hand; or
+                as `predict` does.
         """
+        refuse_missing_loss(self.run_folder, self.about, self.loss_fn)
         resolved = Resolved(**self.about["resolved"])
         setting = prepare(self.model, self.data, self.recipe, self.loss_fn, resolved)
         part = self.data.split(split)
-        return setting.evaluator(part).measure(self.model).named(split)
+        if split == "test":
+            self._note_test_read()
+        return setting.evaluator(part).measure(self._looking(views)).named(split)
+
+    def _looking(self, views: int) -> nn.Module:
+        """The model, looking at each image so often."""
+        about = self.about["data"]
+        chosen = choose_views(self.recipe.augment or (), about["input_shape"], views)
+        return AveragedViews(self.model, chosen, about["task"]) if views > 1 else self.model
+
+    def _note_test_read(self) -> None:
+        # A run that lies on a read-only disk, or is being trained, can be evaluated all the same.
+        with contextlib.suppress(RunFolderError), self.run_folder.lock():
+            self.run_folder.note(TEST_READ, "evaluated on the test split")
 
     def report(self) -> Path:
         """Writes `report.html` into the run folder and says where it is."""

@@ -167,7 +167,22 @@ def test_a_model_of_the_users_own_is_trained_resumed_and_predicts(
     assert json.loads(capfd.readouterr().out)["epochs"] == 3
 
 
-def test_output_that_nobody_reads_any_more_does_not_stop_a_run(tmp_path: Path) -> None:
+def test_e3_code_that_a_run_folder_names_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tw.fit("mlp", "iris", tw.Recipe(epochs=1), out=tmp_path / "run")
+    about = json.loads((run.folder / "run.json").read_text())
+    for model in ({"own": "evil:build"}, {**about["model"], "name": "evil:build"}):
+        (run.folder / "run.json").write_text(json.dumps({**about, "model": model}))
+        (tmp_path / "evil.py").write_text("raise SystemExit('it was imported')")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        assert main(["predict", str(run.folder), "iris.csv"]) == 2
+        assert "evil" not in sys.modules
+        assert "imported" not in capfd.readouterr().err
+
+
+def test_c5_output_that_nobody_reads_any_more_does_not_stop_a_run(tmp_path: Path) -> None:
     command = (
         f"{sys.executable} -m trainwell fit spirals --epochs 30 --out {tmp_path / 'run'} 2>&1 "
         "| head -n 1"
@@ -176,7 +191,7 @@ def test_output_that_nobody_reads_any_more_does_not_stop_a_run(tmp_path: Path) -
     assert tw.load_run(tmp_path / "run").result["epochs"] == 30
 
 
-def test_a_diverging_training_ends_with_status_1_and_says_why(
+def test_b1_a_diverging_training_ends_with_status_1_and_says_why(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = ["fit", "line", "--out", str(tmp_path / "run"), "--set", "learning_rate=1e9"]

@@ -99,19 +99,19 @@ def test_epochs_and_seeds_are_ordered_differently() -> None:
     assert not torch.equal(one, torch.cat(inputs_of(resident(50, 10, seed=1))))
 
 
-def test_a_last_batch_of_one_joins_the_batch_before_it() -> None:
+def test_b8_a_last_batch_of_one_joins_the_batch_before_it() -> None:
     assert [len(b) for b in inputs_of(resident(21, 10, merge_single=True))] == [10, 11]
     assert [len(b) for b in inputs_of(resident(21, 10))] == [10, 10, 1]
 
 
-def test_random_transforms_draw_the_same_for_any_number_of_workers_and_after_a_resume() -> None:
+def test_b12_random_transforms_draw_the_same_for_any_number_of_workers_and_after_a_resume() -> None:
     alone = inputs_of(streamed(40, workers=0), epoch=1)
     assert same(alone, inputs_of(streamed(40, workers=2), epoch=1))
     assert same(alone, inputs_of(streamed(40, workers=3), epoch=1))
     assert same(alone[2:], inputs_of(streamed(40, workers=2), epoch=1, first=2))
 
 
-def test_random_transforms_draw_anew_for_each_example_and_epoch() -> None:
+def test_b12_random_transforms_draw_anew_for_each_example_and_epoch() -> None:
     first = torch.cat(inputs_of(streamed(40, workers=0)))
     second = torch.cat(inputs_of(streamed(40, workers=0), epoch=1))
     for column in (1, 2, 3):
@@ -167,13 +167,13 @@ def test_a_crop_is_a_shift_of_the_image_filled_with_zeros_and_a_flip_mirrors_it(
     assert 60 < int(flipped.sum()) < 140
 
 
-def test_a_batch_larger_than_the_data_becomes_the_whole_data(tmp_path: Path) -> None:
+def test_b9_a_batch_larger_than_the_data_becomes_the_whole_data(tmp_path: Path) -> None:
     run = tw.fit("mlp", "iris", tw.Recipe(epochs=2, batch_size=10_000), out=tmp_path / "run")
     assert run.result["steps"] == 2
 
 
 @pytest.mark.parametrize("batch_size", [9, 17])
-def test_batch_norm_trains_whatever_is_left_over_for_the_last_batch(
+def test_b8_batch_norm_trains_whatever_is_left_over_for_the_last_batch(
     batch_size: int, tmp_path: Path
 ) -> None:
     generator = numpy.random.default_rng(0)

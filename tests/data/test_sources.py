@@ -64,7 +64,7 @@ def test_splits_are_stratified() -> None:
     assert torch.allclose(*shares, atol=0.03)
 
 
-def test_data_loaded_again_from_its_origin_is_the_same(tmp_path: Path) -> None:
+def test_d13_data_loaded_again_from_its_origin_is_the_same(tmp_path: Path) -> None:
     root = picture_folder(tmp_path / "pictures")
     for data in (tw.load("moons"), tw.load(root), tw.load(root, seed=3, valid_fraction=0.2)):
         assert reload(data.origin).fingerprints == data.fingerprints
@@ -91,7 +91,7 @@ def test_given_splits_of_an_image_folder_are_kept(tmp_path: Path) -> None:
     assert (len(data.train), len(data.valid), len(data.test)) == (24, 9, 6)
 
 
-def test_pictures_of_other_sizes_kinds_and_orientations_are_made_alike_and_noted(
+def test_d11_d15_pictures_of_other_sizes_kinds_and_orientations_are_made_alike_and_noted(
     tmp_path: Path,
 ) -> None:
     root = picture_folder(tmp_path / "pictures")
@@ -108,10 +108,10 @@ def test_pictures_of_other_sizes_kinds_and_orientations_are_made_alike_and_noted
     notes = " ".join(data.notes)
     assert "1 pictures were resized" in notes
     assert "grey pictures" in notes
-    assert "2 links, devices" in notes
+    assert "2 links, devices or files of other kinds were left out: red/link.png" in notes
 
 
-def test_a_few_damaged_pictures_are_skipped_on_demand_and_named_but_never_many(
+def test_d10_a_few_damaged_pictures_are_skipped_on_demand_and_named_but_never_many(
     tmp_path: Path,
 ) -> None:
     folder = picture_folder(tmp_path / "pictures", count=20)
@@ -134,7 +134,7 @@ def test_a_few_damaged_pictures_are_skipped_on_demand_and_named_but_never_many(
         tw.load(folder, corrupt="skip")
 
 
-def test_sixteen_bit_pictures_and_picture_bombs_are_refused_by_name(
+def test_d11_sixteen_bit_pictures_and_picture_bombs_are_refused_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = picture_folder(tmp_path / "pictures")
@@ -214,7 +214,7 @@ def test_a_table_reads_alike_from_csv_parquet_pandas_and_polars(tmp_path: Path) 
     assert {d.fingerprints["split"] for d in loaded} == {loaded[0].fingerprints["split"]}
 
 
-def test_integers_above_2_to_the_53_beside_an_empty_cell_stay_exact(tmp_path: Path) -> None:
+def test_d5_integers_above_2_to_the_53_beside_an_empty_cell_stay_exact(tmp_path: Path) -> None:
     rows = "".join(f"{2**53 + i % 3},{i % 2}\n" for i in range(60))
     (tmp_path / "t.csv").write_text("big,target\n,0\n" + rows)
     data = tw.load(tmp_path / "t.csv")
@@ -229,7 +229,7 @@ def test_integers_above_2_to_the_53_beside_an_empty_cell_stay_exact(tmp_path: Pa
         "u\tv\ttarget\n1\t2\ta\n",
     ],
 )
-def test_csv_dialects_are_read(text: str, tmp_path: Path) -> None:
+def test_d6_csv_dialects_are_read(text: str, tmp_path: Path) -> None:
     lines = text.splitlines(keepends=True)
     other = lines[1].replace("a", "b")
     (tmp_path / "t.csv").write_bytes((lines[0] + (lines[1] + other) * 20).encode())
@@ -238,7 +238,7 @@ def test_csv_dialects_are_read(text: str, tmp_path: Path) -> None:
     assert data.classes == ("a", "b")
 
 
-def test_missing_values_are_filled_from_the_training_split_only(tmp_path: Path) -> None:
+def test_d2_missing_values_are_filled_from_the_training_split_only(tmp_path: Path) -> None:
     x = torch.arange(100.0)[:, None].double()
     x[50:] = torch.nan
     fitted = fit_preprocess(x[:50], torch.zeros(50), kind="vector", task="binary")
@@ -292,14 +292,25 @@ def test_tensor_data_sets_are_held_and_others_are_streamed() -> None:
     assert not tw.load(doubled).train.is_resident
 
 
-def test_test_examples_that_stand_in_the_training_split_are_reported() -> None:
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+def test_a_class_folder_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    root = picture_folder(tmp_path / "pictures")
+    (root / "red").chmod(0)
+    try:
+        with pytest.raises(DataError, match="red: may not be read"):
+            tw.load(root)
+    finally:
+        (root / "red").chmod(0o700)
+
+
+def test_d14_test_examples_that_stand_in_the_training_split_are_reported() -> None:
     x = numpy.random.default_rng(0).normal(size=(60, 3))
     data = tw.load((numpy.concatenate([x, x]), numpy.arange(120) % 2))
     assert any("also stand in the training split" in note for note in data.notes)
     assert not tw.load((x, numpy.arange(60) % 2)).notes
 
 
-def test_labels_of_any_kind_become_class_names() -> None:
+def test_d7_labels_of_any_kind_become_class_names() -> None:
     x = numpy.random.default_rng(0).normal(size=(60, 3))
     for labels, classes in (
         (["no", "yes"] * 30, ("no", "yes")),
@@ -311,7 +322,56 @@ def test_labels_of_any_kind_become_class_names() -> None:
         assert set(tw.load((x, labels)).classes) == set(classes)
 
 
-def test_a_missing_class_in_the_training_split_is_noted(tmp_path: Path) -> None:
+def test_d7_labels_with_leading_zeros_keep_them(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{('01', '02', '10')[i % 3]}\n" for i in range(60))
+    (tmp_path / "t.csv").write_text("u,target\n" + rows)
+    assert tw.load(tmp_path / "t.csv").classes == ("01", "02", "10")
+
+
+@pytest.mark.parametrize("count", [8, 30])
+def test_d12_a_file_that_changes_in_a_folder_of_few_or_many_is_noticed(
+    count: int, tmp_path: Path
+) -> None:
+    data = tw.load(picture_folder(tmp_path / "pictures", count))
+    (tmp_path / "pictures" / "red" / "3.png").write_bytes(picture((1, 2, 3), (12, 11)))
+    with pytest.raises(DataError, match="changed since the run was started"):
+        reload(data.origin)
+
+
+def test_d12_a_change_that_keeps_the_sizes_of_many_files_has_another_fingerprint(
+    tmp_path: Path,
+) -> None:
+    folder = picture_folder(tmp_path / "pictures", 30)
+    data = tw.load(folder)
+    changed = folder / "red" / "3.png"
+    size = changed.stat().st_size
+    changed.write_bytes(picture((9, 0, 0)).ljust(size, b"\0"))
+    assert changed.stat().st_size == size
+    assert reload(data.origin).fingerprints["data"] != data.fingerprints["data"]
+
+
+def test_d15_entries_of_an_archive_that_are_no_files_are_listed(tmp_path: Path) -> None:
+    root = picture_folder(tmp_path / "pictures")
+    (root / "red" / "link.png").symlink_to("0.png")
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        archive.add(root, "pictures")
+    notes = tw.load(tmp_path / "p.tar").notes
+    assert any("1 entries of p.tar" in n and n.endswith("pictures/red/link.png") for n in notes)
+
+
+def test_d16_a_heading_of_millions_of_columns_is_refused_before_it_is_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the table was parsed")
+
+    monkeypatch.setattr("trainwell.data.formats.tables.csv.reader", refuse)
+    (tmp_path / "wide.csv").write_text("x," * 10_000_000 + "\n")
+    with pytest.raises(DataError, match="the heading is longer than"):
+        tw.load(tmp_path / "wide.csv")
+
+
+def test_d7_a_label_that_the_training_split_lacks_is_refused_by_row(tmp_path: Path) -> None:
     x = {"x_train": numpy.random.rand(40, 2), "y_train": numpy.arange(40) % 2}
     test = {"x_test": numpy.random.rand(4, 2), "y_test": numpy.array([0, 1, 0, 5])}
     numpy.savez(tmp_path / "a.npz", **x, **test)

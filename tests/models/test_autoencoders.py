@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import trainwell as tw
+from trainwell.errors import ModelError
 from trainwell.models.autoencoder import (
     ConvolutionalAutoencoder,
     DenoisingAutoencoder,
@@ -133,5 +135,35 @@ def test_a_reconstruction_opens_again_with_its_task_and_preprocessing(tmp_path: 
 
 def test_the_users_own_preprocessing_is_left(tmp_path: Path) -> None:
     data = tw.load("digits", preprocess=["centre"])
-    run = tw.fit("variational_autoencoder", data, tw.Recipe(epochs=1), out=tmp_path / "run")
+    model = tw.models.create("deep_belief", data, seed=0, pretrain_epochs=0)
+    run = tw.fit(model, data, tw.Recipe(epochs=1), out=tmp_path / "run")
     assert run.data.preprocess.steps == ("centre",)
+
+
+@pytest.mark.parametrize("name", ["variational_autoencoder", "rbm", "deep_belief"])
+def test_inputs_that_are_no_probabilities_are_refused(name: str, tmp_path: Path) -> None:
+    data = tw.load("digits", preprocess=["centre"])
+    with pytest.raises(ModelError, match=r"as probabilities.*unit_range"):
+        tw.fit(name, data, tw.Recipe(epochs=1), out=tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["deep_belief", "stacked_autoencoder", "rbm"])
+def test_a_trained_model_is_not_prepared_again(name: str, tmp_path: Path) -> None:
+    options = {} if name == "rbm" else {"pretrain_epochs": 1}
+    data = tw.load("digits")
+    first = tw.fit(
+        tw.models.create(name, data, seed=0, **options),
+        data,
+        tw.Recipe(epochs=1),
+        out=tmp_path / "first",
+    )
+    before = {n: v.clone() for n, v in first.model.state_dict().items() if n != "chains"}
+    assert before["prepared"]
+    still = tw.Recipe(epochs=1, optimizer="sgd", learning_rate=1e-9)
+    tw.fit(first.model, data, still, out=tmp_path / "second")
+    fresh = tw.models.create(name, data, seed=1, **options)
+    recipe = dataclasses.replace(still, start_from=str(first.folder))
+    tw.fit(fresh, data, recipe, out=tmp_path / "third")
+    for model in (first.model, fresh):
+        after = model.state_dict()
+        assert all(torch.allclose(before[n].float(), after[n].float(), atol=1e-5) for n in before)

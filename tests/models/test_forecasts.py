@@ -8,8 +8,10 @@ import pytest
 import torch
 
 import trainwell as tw
-from trainwell.errors import DataError
+from trainwell.errors import DataError, ModelError
 from trainwell.models.forecasts import (
+    BASELINES,
+    ExponentialSmoothing,
     fit_smoothing,
     forecast_mean,
     forecast_moving_average,
@@ -18,6 +20,7 @@ from trainwell.models.forecasts import (
     score_baselines,
     smooth_exponentially,
 )
+from trainwell.nn.losses import squared_error
 
 SERIES = torch.tensor([[10.0, 12.0, 11.0, 15.0]])
 
@@ -48,6 +51,55 @@ def test_impossible_baselines_are_refused() -> None:
         smooth_exponentially(SERIES, 0.0)
     with pytest.raises(DataError, match="one row for each series"):
         forecast_naive(SERIES[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "baseline"),
+    {
+        "naive_forecast": "naive",
+        "mean_forecast": "mean",
+        "moving_average": "moving_average",
+        "exponential_smoothing": "exponential_smoothing",
+    }.items(),
+)
+def test_baselines_are_found_by_name_and_pass_through_fit(
+    name: str, baseline: str, tmp_path: Path
+) -> None:
+    run = tw.fit(name, "series", tw.Recipe(epochs=5), out=tmp_path / "run")
+    test = run.data.test
+    assert test is not None and isinstance(test.inputs, torch.Tensor)
+    known = test.inputs.squeeze(-1)
+    options = {"alpha": run.model.alpha.item()} if name == "exponential_smoothing" else {}
+    made = BASELINES[baseline](known, test.targets.shape[1], **options)
+    expected = float((made - test.targets).square().mean().sqrt())
+    # In standardised units the forecast is of standardised values: all but the same here.
+    assert run.metrics["test_rmse"] == pytest.approx(expected, rel=0.03)
+    assert tw.load_run(tmp_path / "run").predict(test.inputs[:2]).shape == (2, 8)
+
+
+def test_exponential_smoothing_as_a_model_is_the_recursion_and_finds_alpha() -> None:
+    model = ExponentialSmoothing((4, 1), 2, alpha=0.3)
+    assert model(SERIES.unsqueeze(2))[0].tolist() == pytest.approx([12.004] * 2)
+    noise = torch.randn(200, 33, generator=torch.Generator().manual_seed(0))
+    for series, low, high in ((noise, 0.0, 0.15), (noise.cumsum(1), 0.85, 1.0)):
+        model = ExponentialSmoothing((32, 1), 1)
+        optimizer = torch.optim.Adam(model.parameters(), 0.1)
+        for _ in range(200):
+            optimizer.zero_grad()
+            squared_error(model(series[:, :-1, None]), series[:, -1:]).backward()
+            optimizer.step()
+        assert low < float(model.alpha.detach()) < high
+
+
+def test_baselines_refuse_classes_several_series_and_impossible_windows() -> None:
+    with pytest.raises(ModelError, match="this is a multiclass task"):
+        tw.models.create("naive_forecast", tw.load("digits"))
+    with pytest.raises(ModelError, match="one series"):
+        tw.models.create("mean_forecast", input_shape=(10, 2), classes=1)
+    with pytest.raises(ModelError, match="between 1 and 10"):
+        tw.models.create("moving_average", input_shape=(10, 1), classes=1, window=11)
+    with pytest.raises(ModelError, match="alpha"):
+        tw.models.create("exponential_smoothing", input_shape=(10, 1), classes=1, alpha=1.0)
 
 
 def test_sequence_to_sequence_beats_every_baseline_on_periodic_series(tmp_path: Path) -> None:

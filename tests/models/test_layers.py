@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import warnings
 
 import pytest
 import torch
@@ -31,6 +34,36 @@ from trainwell.models.sizes import _read_sizes, measure_size
 )
 def test_multiply_adds_are_those_that_are_published(name: str, millions: float) -> None:
     assert measure_size(find_entry(name)).multiply_adds == pytest.approx(1e6 * millions, rel=2e-3)
+
+
+def test_products_that_torch_does_not_count_are_counted() -> None:
+    # 64 prototypes of 64 values; ten sweeps over 64 units; a mean of the 63 later values.
+    for name, count in (
+        ("self_organising_map", 64 * 64),
+        ("hopfield", 10 * 64 * 64),
+        ("exponential_smoothing", 63),
+    ):
+        assert measure_size(find_entry(name)).multiply_adds == count
+
+
+def test_recurrent_layers_show_the_shape_and_the_scale_of_their_hidden_values() -> None:
+    model = tw.models.create("sequence_to_sequence", input_shape=(20, 3), classes=4, seed=0)
+    layers = {layer.name: layer for layer in describe_layers(model, (20, 3))}
+    assert layers["encoder"].output_shape == (20, 64)
+    assert layers["decoder"].output_shape == (64,)
+    for name in ("encoder", "decoder"):
+        assert layers[name].weight_deviation and layers[name].output_deviation
+
+
+def test_convolutions_over_time_have_a_receptive_field_and_warn_of_nothing() -> None:
+    model = tw.models.create("time_series_resnet", input_shape=(64, 1), classes=2, seed=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layers = describe_layers(model, (64, 1))
+    fields = [layer.receptive_field for layer in layers if layer.kind == "Conv1d"]
+    # 8, 5 and 3 wide: 7 + 4 + 2 more steps each block; shortcuts see as much as the block before.
+    assert fields == [8, 12, 14, 1, 21, 25, 27, 14, 34, 38, 40]
+    assert model(torch.zeros(2, 64, 1)).shape == (2, 2)
 
 
 def test_activations_of_a_small_network_by_hand() -> None:
@@ -100,3 +133,32 @@ def test_the_command_lists_all_and_shows_one(capsys: pytest.CaptureFixture[str])
     assert "61,706 parameters" in capsys.readouterr().out
     assert main(["models", "lenet6"]) == 2
     assert "Did you mean 'lenet5'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("columns", ["20", "80"])
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_names_are_printed_whole_however_narrow_the_terminal(
+    columns: str,
+    is_terminal: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    assert main(["models"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert set(CATALOGUE) <= {line.split()[0] for line in table if line.strip()}
+    assert any("preact_resnet1001" in line and "10,327,706" in line for line in table)
+    model = tw.models.create("stochastic_depth_resnet14", input_shape=(3, 32, 32), classes=10)
+    assert main(["models", "stochastic_depth_resnet14"]) == 0
+    shown = {line.split()[0] for line in capsys.readouterr().out.splitlines() if line.strip()}
+    assert {layer.name for layer in describe_layers(model, (3, 32, 32))} <= shown
+
+
+def test_a_reader_that_goes_away_is_no_failure() -> None:
+    code = f"{sys.executable} -m trainwell models | head -n 1"
+    command = ["bash", "-o", "pipefail", "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert not done.stderr
+    assert done.stdout.startswith("model")

@@ -14,7 +14,8 @@ from trainwell.models.deep_belief import DeepBelief
 
 pytestmark = pytest.mark.slow
 
-SURE = 0.9
+SURE = 0.5
+"""One digit is more probable than all others together."""
 LABELS = 1000
 
 
@@ -47,9 +48,10 @@ def test_samples_look_like_digits_to_a_classifier_and_scrambled_ones_do_not(
     run = tw.fit(name, mnist, tw.Recipe(epochs=10), out=tmp_path / "run")
     torch.manual_seed(0)
     samples = run.model.generate(500)
-    scrambled = samples.flatten(1)[:, torch.randperm(784)].reshape(samples.shape)
+    orders = torch.rand(500, 784).argsort(1)
+    scrambled = samples.flatten(1).gather(1, orders).reshape(samples.shape)
     assert share_of_digits(lenet, samples) >= 0.7
-    assert share_of_digits(lenet, scrambled) < 0.5
+    assert share_of_digits(lenet, scrambled) < 0.2
     kinds = torch.as_tensor(lenet.predict((255 * samples).round().to(torch.uint8))).unique()
     assert len(kinds) >= 5
     assert "<h2>Samples</h2>" in run.report().read_text()
@@ -89,24 +91,24 @@ def few_cifar_images(shared_data: Path, count: int) -> tuple[torch.Tensor, torch
 
 
 def test_without_shortcuts_56_layers_learn_worse(shared_data: Path, tmp_path: Path) -> None:
-    data = few_cifar_images(shared_data, 1280)
+    data = few_cifar_images(shared_data, 2560)
     losses = {}
     for name in ("plain56", "resnet56"):
-        recipe = tw.Recipe(epochs=4, batch_size=64, augment=(), learning_rate=0.05)
+        recipe = tw.Recipe(epochs=3, batch_size=64, augment=(), learning_rate=0.02)
         run = tw.fit(name, data, recipe, out=tmp_path / name)
         losses[name] = run.metrics["train_loss"]
-    assert losses["resnet56"] < losses["plain56"] - 0.1
+    assert losses["resnet56"] < losses["plain56"] - 0.3
 
 
 def test_gates_and_shortcuts_train_at_the_depth_where_plain_layers_do_not(tmp_path: Path) -> None:
-    depth, recipe = 40, tw.Recipe(epochs=20, learning_rate=0.02)
-    plain = tw.models.create(
-        "mlp", tw.load("digits"), seed=0, sizes=(50,) * depth, activation="relu", initial="xavier"
-    )
-    run = tw.fit(plain, "digits", recipe, out=tmp_path / "plain")
-    assert run.metrics["test_accuracy"] < 0.3
-    gated = tw.models.create("highway_mlp", tw.load("digits"), seed=0, depth=depth, gate_bias=-3.0)
-    run = tw.fit(gated, "digits", recipe, out=tmp_path / "highway")
+    # Both with He's weights and 50 units a layer.
+    depth, recipe = 80, tw.Recipe(epochs=15, learning_rate=0.02, watch=False)
+    data = tw.load("digits")
+    plain = tw.models.create("mlp", data, seed=0, sizes=(50,) * depth)
+    run = tw.fit(plain, data, recipe, out=tmp_path / "plain")
+    assert run.metrics["test_accuracy"] < 0.4
+    gated = tw.models.create("highway_mlp", data, seed=0, depth=depth, gate_bias=-5.0)
+    run = tw.fit(gated, data, recipe, out=tmp_path / "highway")
     assert run.metrics["test_accuracy"] > 0.9
-    dense = tw.fit("densenet40_12", "digits", tw.Recipe(epochs=4), out=tmp_path / "dense")
+    dense = tw.fit("densenet40_4", data, tw.Recipe(epochs=4, watch=False), out=tmp_path / "dense")
     assert dense.metrics["test_accuracy"] > 0.9

@@ -137,6 +137,30 @@ def test_a_hopfield_network_completes_spoilt_patterns_and_lowers_its_energy() ->
     assert (model.energy(patterns) < model.energy(spoilt)).all()
 
 
+def test_recalling_never_raises_the_energy_and_ends_where_nothing_moves() -> None:
+    torch.manual_seed(0)
+    couplings = torch.randn(30, 30)
+    model = Hopfield((30,), 30, sweeps=1)
+    with torch.no_grad():
+        model.weight.copy_(couplings + couplings.T)
+    state = torch.where(torch.rand(200, 30) < 0.5, -1.0, 1.0)
+    energies = [model.energy(state)]
+    for _ in range(40):
+        state = model(state)
+        energies.append(model.energy(state))
+    assert all((b <= a + 1e-3).all() for a, b in itertools.pairwise(energies))
+    assert (energies[-1] < energies[0]).float().mean() > 0.95
+    assert torch.equal(model(state), state)
+
+
+def test_two_units_against_each_other_come_to_rest_instead_of_going_round() -> None:
+    model = Hopfield((2,), 2)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[0.0, -1.0], [-1.0, 0.0]]))
+    recalled = model(torch.ones(1, 2))
+    assert recalled.tolist() == [[-1.0, 1.0]] and torch.equal(model(recalled), recalled)
+
+
 def test_a_map_keeps_neighbours_together() -> None:
     torch.manual_seed(0)
     model = SelfOrganisingMap((2,), 2, rows=6, columns=6, shrink_steps=300)
@@ -179,6 +203,22 @@ def test_long_chains_of_contrastive_divergence_give_the_gradient_of_the_likeliho
     log_partition = torch.logsumexp(-free_energy(every, *model.energy_parameters), 0)
     (free_energy(data, *model.energy_parameters).mean() + log_partition).backward()
     assert torch.allclose(found, model.weight.grad, atol=0.02)
+
+
+def test_contrastive_divergence_starts_each_chain_at_the_data() -> None:
+    torch.manual_seed(0)
+    model = RestrictedBoltzmannMachine((6,), 6, hidden=4)
+    with torch.no_grad():
+        # So sure of itself that a Gibbs step gives back what it was given.
+        model.weight.zero_()
+        model.weight[:4, :4].fill_diagonal_(200)
+        model.bias.fill_(-100)
+        model.visible_bias.copy_(torch.tensor([-100.0] * 4 + [100.0, -100.0]))
+    data = torch.tensor([[1.0, 0, 1, 0, 1, 0], [0, 1, 1, 0, 1, 0]])
+    model.measure(data, data, squared_error)[1].backward()
+    assert model.chains.numel() == 0
+    assert not model.weight.grad.any() and not model.visible_bias.grad.any()
+    assert model.generate(3).shape == (3, 6)
 
 
 @pytest.mark.parametrize("name", ["perceptron", "madaline_2", "rbm", "self_organising_map"])

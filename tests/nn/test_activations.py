@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 import pytest
 import torch
 from torch import nn
 
 from trainwell.errors import ModelError
-from trainwell.nn.activations import ACTIVATIONS, Maxout, make_activation
+from trainwell.nn.activations import ACTIVATIONS, PIECES, Maxout, gain_of, make_activation
 
 POINTS = torch.linspace(-3, 3, 13, dtype=torch.float64)
 FORMULAS = {
@@ -76,3 +77,50 @@ def test_an_unknown_activation_names_the_near_miss() -> None:
     with pytest.raises(ModelError, match="tanh has no slope"):
         make_activation("tanh", 0.1)
     assert all(isinstance(make_activation(name), nn.Module) for name in ACTIVATIONS)
+
+
+def mean_squares(name: str, rescaled: bool) -> list[float]:
+    """Of what goes into the activation, for each of 20 layers drawn with its gain."""
+    generator = torch.Generator().manual_seed(2)
+    width, pieces = 600, PIECES.get(name, 1)
+    activation = make_activation(name)
+    hidden, found = torch.randn(200, width, generator=generator), []
+    for _ in range(20):
+        weight = torch.randn(width, pieces * width, generator=generator) / math.sqrt(width)
+        sums = hidden @ weight * (gain_of(activation) if found else 1.0)
+        found.append(float(sums.square().mean()))
+        if rescaled:
+            sums = sums / sums.square().mean().sqrt()
+        hidden = activation(sums).detach()
+    return found
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_gain_keeps_the_mean_square_from_layer_to_layer(name: str) -> None:
+    assert statistics.mean(mean_squares(name, rescaled=True)) == pytest.approx(1.0, abs=0.12)
+
+
+UNSTABLE = ("gelu", "silu")
+"""The larger the input, the more of it they keep: no gain holds them for long."""
+
+
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name not in UNSTABLE])
+def test_the_gain_keeps_the_mean_square_through_twenty_layers(name: str) -> None:
+    assert 0.4 < mean_squares(name, rescaled=False)[-1] < 2.5
+
+
+@pytest.mark.parametrize(
+    ("name", "gain"),
+    {
+        "relu": math.sqrt(2),
+        "leaky_relu": math.sqrt(2 / (1 + 0.01**2)),
+        "silu": 1.677,
+        "gelu": 1.534,
+        "elu": 1.245,
+        "shifted_relu": 1.149,
+        "maxout": 1.0,
+        "linear": 1.0,
+    }.items(),
+)
+def test_gains_are_the_known_ones(name: str, gain: float) -> None:
+    assert gain_of(make_activation(name)) == pytest.approx(gain, abs=1e-3)

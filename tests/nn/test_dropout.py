@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import trainwell as tw
 from trainwell.errors import ModelError
 from trainwell.nn.dropout import (
     DropConnectLinear,
@@ -70,6 +71,13 @@ def test_monte_carlo_dropout_knows_where_it_doubts_and_restores_all_modes() -> N
     assert sampled.deviation[1] > 3 * sampled.deviation[0]
     assert [m.training for m in model.modules()] == before
     assert torch.equal(model[1].running_mean, statistics)
+
+
+@pytest.mark.parametrize("name", ["wide_resnet10_1", "densenet7_4", "densenet_bc10_4"])
+def test_monte_carlo_dropout_finds_the_dropout_of_our_models(name: str) -> None:
+    model = tw.models.create(name, input_shape=(3, 8, 8), classes=2, seed=0, dropout=0.5)
+    sampled = sample_predictions(model, torch.randn(4, 3, 8, 8), draws=5)
+    assert (sampled.deviation > 0).all()
 
 
 def test_impossible_shares_and_models_that_drop_nothing_are_refused() -> None:

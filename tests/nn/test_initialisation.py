@@ -12,7 +12,9 @@ from torch import nn
 import trainwell as tw
 from trainwell.errors import ModelError
 from trainwell.nn.data_dependent import initialise_data_dependent, initialise_lsuv
+from trainwell.nn.fixup import initialise_fixup
 from trainwell.nn.initialisation import SCHEMES, fans, initialise
+from trainwell.nn.pairing import pair_with_activations
 
 SMALL = (0.213, 0.0476, 0.0106, 0.00238, 0.000532, 0.000119, 0.000026, 0.000006, 0.000001, 0.0)
 XAVIER = (0.628, 0.486, 0.408, 0.357, 0.321, 0.292, 0.273, 0.255, 0.239, 0.228)
@@ -76,7 +78,19 @@ def test_a_scheme_draws_with_its_deviation(scheme: str, deviation: float) -> Non
 
 
 def test_the_fan_in_of_a_convolution_is_its_kernel_times_its_channels() -> None:
-    assert fans(nn.Conv2d(3, 8, 5).weight) == (75, 200)
+    assert fans(nn.Conv2d(3, 8, 5)) == (75, 200)
+    assert fans(nn.Conv2d(4, 8, 5, groups=2)) == (50, 100)
+    assert fans(nn.ConvTranspose2d(3, 8, 5)) == (75, 200)
+    assert fans(nn.ConvTranspose2d(4, 8, 5, groups=2)) == (50, 100)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_transposed_convolutions_keep_the_mean_square(stride: int) -> None:
+    torch.manual_seed(0)
+    layer = nn.ConvTranspose2d(64, 16, 4, stride=stride)
+    initialise(layer, "he")
+    outputs = layer(torch.randn(8, 64, 16, 16))[:, :, 4:-4, 4:-4]
+    assert float(outputs.square().mean()) == pytest.approx(2, rel=0.1)
 
 
 def test_units_that_start_equal_stay_equal() -> None:
@@ -141,6 +155,60 @@ def test_data_dependent_weights_centre_and_scale_every_unit() -> None:
         assert torch.allclose(values.std(axis), torch.ones(1), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.ConvTranspose2d(4, 6, 3, stride=2), (4, 5, 5)),
+        (nn.ConvTranspose1d(4, 6, 3, groups=2), (4, 9)),
+        (nn.Linear(4, 6), (7, 4)),
+        (nn.Conv2d(4, 6, 3, groups=2), (4, 5, 5)),
+    ],
+)
+def test_data_dependent_weights_find_the_units_of_any_layer(
+    layer: nn.Linear, shape: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    inputs = 3 + 2 * torch.randn(32, *shape)
+    initialise_data_dependent(layer, inputs)
+    with torch.no_grad():
+        outputs = layer(inputs)
+    axes = (0, 1) if isinstance(layer, nn.Linear) else (0, *range(2, outputs.ndim))
+    assert torch.allclose(outputs.mean(axes), torch.zeros(6), atol=1e-4)
+    assert torch.allclose(outputs.std(axes), torch.ones(6), atol=1e-3)
+
+
+def test_activations_are_found_behind_normalisation_sums_and_function_calls() -> None:
+    with torch.device("meta"):
+        model = tw.models.create("densenet121", input_shape=(3, 224, 224), classes=1000)
+    followed = [isinstance(activation, nn.ReLU) for _, activation in pair_with_activations(model)]
+    assert followed == [True] * 120 + [False]
+
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.last, self.first, self.gate = (nn.Linear(4, 4) for _ in range(3))
+            self.silu, self.norm = nn.SiLU(), nn.BatchNorm1d(4)
+
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            hidden = self.silu(self.norm(self.first(inputs)))
+            return self.last(hidden * torch.sigmoid(self.gate(inputs)))
+
+    mixed = Mixed()
+    kinds = {id(layer): type(activation) for layer, activation in pair_with_activations(mixed)}
+    found = [kinds[id(layer)] for layer in (mixed.first, mixed.gate, mixed.last)]
+    assert found == [nn.SiLU, nn.Sigmoid, type(None)]
+    assert all(m.training for m in mixed.modules())
+
+
+def test_a_model_that_cannot_be_traced_is_paired_as_it_was_registered() -> None:
+    class Branching(nn.Sequential):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return super().forward(input if input.sum() > 0 else -input)
+
+    model = Branching(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 2))
+    assert [activation for _, activation in pair_with_activations(model)] == [model[1], None]
+
+
 def test_weights_are_picked_by_the_activation_that_follows() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(
@@ -161,6 +229,53 @@ def test_fixup_trains_a_residual_network_without_normalisation() -> None:
     deeper = tw.models.create("fixup_resnet56", input_shape=(3, 32, 32), classes=10, seed=0)
     deeper.classifier.weight.data.copy_(model.classifier.weight)
     assert float(deeper(images).std()) == pytest.approx(float(narrow), rel=0.5)
+
+
+class Residual(nn.Module):
+    """x + w · relu(v · x), without normalisation."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return inputs + self.branch(inputs)
+
+
+def train_residual(scheme: str) -> float:
+    """The last of 60 losses of 100 layers of 32 units on a few digits."""
+    torch.manual_seed(0)
+    blocks = [Residual(32) for _ in range(50)]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), *blocks, nn.Linear(32, 10))
+    if scheme == "fixup":
+        initialise_fixup(model, blocks)
+    else:
+        initialise(model, scheme)
+    data = tw.load("digits")
+    inputs, targets = data.preprocess(data.train.inputs[:256]), data.train.targets[:256]
+    optimizer, loss = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9), torch.tensor(0.0)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(inputs), targets)
+        loss.backward()
+        optimizer.step()
+    return float(loss.detach())
+
+
+def test_fixup_trains_a_hundred_layers_without_normalisation_where_he_does_not() -> None:
+    assert train_residual("fixup") < 0.5
+    assert not train_residual("he") < 2
+
+
+def test_fixup_scales_the_inner_layers_of_branches_and_zeroes_their_last() -> None:
+    torch.manual_seed(0)
+    blocks = [Residual(200) for _ in range(16)]
+    model = nn.Sequential(nn.Linear(200, 200), *blocks, nn.Linear(200, 3))
+    initialise_fixup(model, blocks)
+    assert float(model[0].weight.detach().std()) == pytest.approx(0.1, rel=0.03)
+    inner, _, last = blocks[5].branch
+    assert float(inner.weight.detach().std()) == pytest.approx(0.1 / 4, rel=0.03)
+    assert not last.weight.any() and not model[-1].weight.any()
 
 
 def test_an_unknown_scheme_names_the_near_miss() -> None:

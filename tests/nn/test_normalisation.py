@@ -76,6 +76,31 @@ def test_a_layer_that_others_read_too_is_not_folded() -> None:
     assert torch.allclose(fold_batch_norm(model)(images), model(images), atol=1e-6)
 
 
+def test_a_layer_that_is_called_twice_is_not_folded() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.conv(self.norm(self.conv(images)))
+
+    model = trained_statistics(Twice(), (2, 4, 4))
+    images = torch.randn(3, 2, 4, 4)
+    assert torch.allclose(fold_batch_norm(model)(images), model(images), atol=1e-6)
+
+
+def test_dropout_between_a_layer_and_its_normalisation_is_no_obstacle() -> None:
+    model = tw.models.create("fractalnet21", input_shape=(3, 8, 8), classes=2, widths=(8, 8))
+    trained_statistics(model, (3, 8, 8))
+    folded = fold_batch_norm(model)
+    kinds = (nn.BatchNorm2d, nn.Dropout)
+    assert not any(isinstance(module, kinds) for module in folded.modules())
+    images = torch.randn(3, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(folded(images), model(images), atol=1e-5)
+
+
 def test_a_model_that_cannot_be_traced_is_refused() -> None:
     class Branching(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -150,6 +150,70 @@ def test_an_unfinished_run_and_a_torn_log_still_make_a_page(digits: tw.Run, tmp_
     assert "No epoch has ended yet." in page_of(tmp_path / "run").text
 
 
+def test_the_planned_rate_of_the_whole_run_is_drawn_before_any_reading(
+    digits: tw.Run, tmp_path: Path
+) -> None:
+    shutil.copytree(digits.folder, tmp_path / "run")
+    for name in ("result.json", "evaluation.json", "metrics.jsonl"):
+        (tmp_path / "run" / name).unlink()
+    page = page_of(tmp_path / "run")
+    assert "planned" in page.words
+    assert re.search("The learning rate decays by a factor of [0-9,]+ by the end", page.text)
+    classes = [value for name, value in page.attributes if name == "class"]
+    assert classes.count("band") == 2  # the line and its legend
+
+
+def test_a_run_folder_from_before_steps_were_kept_shows_the_plan_from_its_first_epoch(
+    digits: tw.Run, tmp_path: Path
+) -> None:
+    shutil.copytree(digits.folder, tmp_path / "run")
+    folder = RunFolder.open(tmp_path / "run")
+    about = folder.read_json("run.json")
+    assert about.pop("steps_per_epoch") == 21
+    folder.write_json("run.json", about)
+    assert "planned" in page_of(tmp_path / "run").words
+    (tmp_path / "run" / "metrics.jsonl").write_bytes(b"")
+    assert "planned" not in page_of(tmp_path / "run").words
+
+
+def test_a_recipe_of_another_version_still_makes_a_page(digits: tw.Run, tmp_path: Path) -> None:
+    shutil.copytree(digits.folder, tmp_path / "run")
+    with (tmp_path / "run" / "recipe.toml").open("a") as recipe:
+        recipe.write("\nfield_of_the_future = 1\n")
+    assert "field_of_the_future" in page_of(tmp_path / "run").text
+
+
+def test_a_rate_that_waits_for_a_plateau_is_not_drawn_as_if_it_were_planned(
+    digits: tw.Run, tmp_path: Path
+) -> None:
+    shutil.copytree(digits.folder, tmp_path / "run")
+    recipe = digits.recipe.replace(schedule="plateau")
+    (tmp_path / "run" / "recipe.toml").write_text(recipe.to_toml())
+    page = page_of(tmp_path / "run")
+    assert "planned" not in page.words
+    assert "whenever the validation loss has stopped falling" in page.text
+
+
+def test_the_page_says_how_often_the_test_split_was_read(digits: tw.Run, tmp_path: Path) -> None:
+    shutil.copytree(digits.folder, tmp_path / "run")
+    assert "The test split was read once, at the end" in page_of(tmp_path / "run").text
+    opened = tw.load_run(tmp_path / "run")
+    opened.evaluate("valid")
+    assert "The test split was read once, at the end" in page_of(tmp_path / "run").text
+    opened.evaluate("test")
+    assert "The test split was read 2 times" in page_of(tmp_path / "run").text
+    (tmp_path / "run" / "result.json").unlink()
+    (tmp_path / "run" / "events.jsonl").unlink()
+    assert "The test split" not in page_of(tmp_path / "run").text
+
+
+def test_a_run_that_another_process_holds_can_be_evaluated(digits: tw.Run, tmp_path: Path) -> None:
+    shutil.copytree(digits.folder, tmp_path / "run")
+    opened = tw.load_run(tmp_path / "run")
+    with RunFolder.open(tmp_path / "run").lock():
+        assert opened.evaluate("test")["test_loss"] == digits.metrics["test_loss"]
+
+
 def test_a_million_readings_make_a_page_of_bounded_size(digits: tw.Run, tmp_path: Path) -> None:
     shutil.copytree(digits.folder, tmp_path / "run")
     rows = (
@@ -216,3 +280,24 @@ def test_a_browser_renders_the_page_without_a_complaint(digits: tw.Run, tmp_path
 
     with Image.open(picture) as shown:
         assert len(shown.convert("RGB").getcolors(2**24) or []) > 100
+
+
+def test_a_run_that_augments_shows_images_beside_what_the_training_saw_of_them(
+    tmp_path: Path,
+) -> None:
+    recipe = tw.Recipe(epochs=2, augment=("alternating_flip",))
+    run = tw.fit("mlp", "digits", recipe, out=tmp_path / "run")
+    rows = run.run_folder.read_json("evaluation.json")["augmented"]
+    assert [len(row) for row in rows] == [3] * 5
+    for original, *versions in rows:
+        # One epoch as it is, the other mirrored: undone by the inverse of the preprocessing.
+        assert versions.count(original) == 1
+    page = page_of(run)
+    assert "Left: the training image. Then the same as the training saw it in" in page.text
+    pictures = {value for name, value in page.attributes if name == "src"}
+    assert {picture for row in rows for picture in row} <= pictures
+
+
+def test_a_run_without_augmentation_has_no_contact_sheet(digits: tw.Run) -> None:
+    assert digits.run_folder.read_json("evaluation.json")["augmented"] == []
+    assert "Augmentation" not in page_of(digits).text

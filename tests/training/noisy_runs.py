@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,11 @@ from typing import Any
 import torch
 
 import trainwell as tw
+from trainwell.training.checkpoint import list_checkpoints
 from trainwell.training.journal import read_rows
+from trainwell.training.retention import step_of
+from trainwell.training.step import TrainingStep
+from trainwell.training.storage import Disk
 
 RECIPE = tw.Recipe(
     epochs=5,
@@ -60,6 +66,29 @@ def train(folder: str) -> None:
         tw.fit(Noisy(), "blobs", RECIPE, out=folder)
 
 
+def train_and_die(folder: str, operation: str, count: int) -> None:
+    """Trains until it is killed in an operation of the disk in a checkpoint, or in an update.
+
+    Args:
+        folder: Of the run.
+        operation: A method of `Disk`, or `"update"`.
+        count: How many of them are begun; the last is not done.
+    """
+    home = TrainingStep if operation == "update" else Disk
+    name = "_update" if operation == "update" else operation
+    plain, done = getattr(home, name), []
+
+    def deadly(self: Any, *rest: Any) -> Any:
+        is_counted = operation == "update" or "checkpoints" in rest[0].parts
+        done.extend([1] * is_counted)
+        if len(done) == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(self, *rest)
+
+    setattr(home, name, deadly)
+    train(folder)
+
+
 def context() -> ForkServerContext:
     """Starts processes that have torch imported already."""
     found = multiprocessing.get_context("forkserver")
@@ -72,6 +101,28 @@ def start(folder: Path) -> ForkServerProcess:
     process = context().Process(target=train, args=(str(folder),))
     process.start()
     return process
+
+
+def start_to_die(folder: Path, operation: str, count: int) -> ForkServerProcess:
+    """The training in a process of its own that kills itself; see `train_and_die`."""
+    process = context().Process(target=train_and_die, args=(str(folder), operation, count))
+    process.start()
+    return process
+
+
+def newest_saved(folder: Path) -> int | None:
+    """The step of the newest checkpoint of a run that can be resumed; None while there is none."""
+    if not (folder / "run.json").exists():
+        return None
+    return step_of(list_checkpoints(folder / "checkpoints")[0])
+
+
+def resumed_steps(folder: Path) -> list[int]:
+    """The steps from which a run went on, in order."""
+    if not (folder / "events.jsonl").exists():
+        return []
+    rows = [row.fields for row in read_rows(folder / "events.jsonl")[0]]
+    return [row["step"] for row in rows if row["event"] == "resumed"]
 
 
 def outcome(folder: Path) -> tuple[str, list[dict[str, Any]], list[dict[str, Any]]]:

@@ -220,7 +220,7 @@ def test_a7_what_the_kernel_itself_refuses_to_write_gives_one_clear_error(path: 
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
-    assert "Free space" in no.value.remedy
+    assert "ulimit -f" in no.value.remedy
     assert steps(path) == [0, 1]
     assert path.read_bytes().endswith(b"\n")
 

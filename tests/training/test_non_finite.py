@@ -62,7 +62,7 @@ def table() -> tuple[numpy.ndarray, numpy.ndarray]:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
-def test_a_nan_loss_stops_before_the_update_and_names_step_layer_and_rows(
+def test_b1_a_nan_loss_stops_before_the_update_and_names_step_layer_and_rows(
     optimizer: str, tmp_path: Path
 ) -> None:
     model = Poisoned(calm_calls=6)
@@ -79,7 +79,7 @@ def test_a_nan_loss_stops_before_the_update_and_names_step_layer_and_rows(
     assert all(torch.equal(saved[name], p) for name, p in model.named_parameters())
 
 
-def test_an_infinite_gradient_behind_a_finite_loss_stops_before_the_update(
+def test_b2_an_infinite_gradient_behind_a_finite_loss_stops_before_the_update(
     tmp_path: Path,
 ) -> None:
     model = BadBackward()
@@ -89,13 +89,13 @@ def test_an_infinite_gradient_behind_a_finite_loss_stops_before_the_update(
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-def test_float16_that_overflows_without_end_stops_and_says_how_often(tmp_path: Path) -> None:
+def test_b2_float16_that_overflows_without_end_stops_and_says_how_often(tmp_path: Path) -> None:
     recipe = tw.Recipe(epochs=40, batch_size=64, precision="float16")
     with pytest.raises(NonFiniteError, match="overflowed float16"):
         tw.fit(BadBackward(), table(), recipe, out=tmp_path / "run")
 
 
-def test_nan_is_never_the_best_and_later_finite_losses_still_count() -> None:
+def test_b4_nan_is_never_the_best_and_later_finite_losses_still_count() -> None:
     model = nn.Linear(2, 1)
     stop = EarlyStop(look_ahead=3)
     losses = [math.nan, 2.0, math.nan, 1.0, math.inf, math.nan]
@@ -113,3 +113,73 @@ def test_early_stopping_looks_ahead_and_goes_back_to_the_best_weights(tmp_path: 
     assert run.result["reason"] == "early_stop"
     assert len(losses) == losses.index(min(losses)) + 1 + 5
     assert run.evaluate("valid")["valid_loss"] == pytest.approx(min(losses), rel=1e-6)
+
+
+class Squared(nn.Module):
+    """Overflows float16, and no other precision, from some call on."""
+
+    def __init__(self, calm_calls: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 8), nn.Linear(8, 2)
+        self.calls, self.calm_calls = 0, calm_calls
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        hidden = self.first(x)
+        if self.training and self.calls > self.calm_calls:
+            hidden = hidden * 60000.0 * 2
+        return self.last(hidden)
+
+
+def test_b1_what_overflows_in_float16_only_is_explained_in_float16(tmp_path: Path) -> None:
+    recipe = tw.Recipe(epochs=5, batch_size=32, precision="float16", window=1, watch=False)
+    with pytest.raises(NonFiniteError, match=r"the loss is (nan|inf) at step 5.*layer 'last'"):
+        tw.fit(Squared(calm_calls=4), table(), recipe, out=tmp_path / "run")
+
+
+def test_b2_updates_that_float16_skips_are_counted_and_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from trainwell.cli.ending import tell_end
+
+    class SometimesBad(BadBackward):
+        calls = 0
+
+        def started(self, progress: object) -> None:
+            """As an observer: before this, the model was only tried out."""
+            SometimesBad.calls = 0
+
+        def stepped(self, reading: object) -> None: ...
+        def epoch_ended(self, reading: object) -> None: ...
+        def ended(self, reason: str) -> None: ...
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            SometimesBad.calls += self.training
+            hidden = self.first(x)
+            is_bad = self.training and SometimesBad.calls in (3, 5)
+            return self.last(BadGradient.apply(hidden) if is_bad else hidden)
+
+    recipe = tw.Recipe(epochs=2, batch_size=32, precision="float16", window=2)
+    model = SometimesBad()
+    run = tw.fit(model, table(), recipe, out=tmp_path / "run", observers=[model])
+    windows = [row["skipped_updates"] for row in run.history if row["kind"] == "window"]
+    assert windows[:3] == [0, 1, 2]
+    assert run.result["skipped_updates"] == 2
+    tell_end(run, as_json=False, with_report=False)
+    assert "2 updates were skipped" in capfd.readouterr().err
+
+
+class BadValidation(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) if self.training else super().forward(x) / 0.0 * 0.0
+
+
+def test_b4_a_validation_loss_that_is_never_finite_is_one_warning(tmp_path: Path) -> None:
+    run = tw.fit(BadValidation(3, 2), table(), tw.Recipe(epochs=3), out=tmp_path / "run")
+    (finding,) = run.findings
+    assert (finding.code, finding.severity, finding.where) == (
+        "exploding_or_nan",
+        "warning",
+        "validation",
+    )
+    assert finding.evidence == {"epochs": 3, "not_finite": 3}
+    assert run.result["epochs"] == 3

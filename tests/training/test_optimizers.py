@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,9 @@ from noisy_runs import Noisy
 from test_non_finite import BadBackward, table
 from test_resume import SignalAt
 from trainwell.errors import Interrupted, ModelError, NonFiniteError, RecipeError
+from trainwell.models.catalogue import ModelSpec, find_entry
 from trainwell.optim.optimizers import OPTIMIZERS
+from trainwell.training import defaults
 from trainwell.training.checkpoint import newest_checkpoint
 from trainwell.training.defaults import complete_recipe
 from trainwell.training.recipe import Recipe
@@ -220,6 +223,10 @@ def test_a_model_too_large_for_a_whole_matrix_is_refused_by_fit(tmp_path: Path) 
         ({"optimizer": "newton", "compile": True}, "second derivatives"),
         ({"optimizer": "rprop", "weight_decay": 0.1}, "weight_decay"),
         ({"optimizer": "rprop", "unfreeze_every": 1}, "unfreeze_every"),
+        ({"optimizer": "rprop", "warmup": 0.1}, "warmup"),
+        ({"optimizer": "lbfgs", "l1": 0.1}, "kinks"),
+        ({"optimizer": "lbfgs", "l2": 0.1}, "weight_decay is that penalty"),
+        ({"optimizer": "bfgs", "max_norm": 1.0}, "undo"),
     ],
 )
 def test_what_an_optimiser_cannot_do_is_refused_with_the_reason(
@@ -239,16 +246,20 @@ def test_options_of_an_optimiser_survive_toml_and_the_command_line() -> None:
 def test_optimisers_that_need_one_function_get_the_whole_split_and_no_schedule() -> None:
     data = tw.load("digits")
     for text in (*SEARCHING, "rprop", "lbfgs(history=5)"):
-        chosen = complete_recipe(Recipe(optimizer=text), data, {"clip_norm": None})
+        chosen = complete_recipe(Recipe(optimizer=text), data, None)
         assert (chosen.batch_size, chosen.schedule) == (len(data.train), "constant")
-    split = complete_recipe(Recipe(optimizer="lbfgs", accumulate=4), data, {})
+    split = complete_recipe(Recipe(optimizer="lbfgs", accumulate=4), data, None)
     assert split.batch_size == -(-len(data.train) // 4)
-    assert complete_recipe(Recipe(optimizer="lbfgs", batch_size=32), data, {}).batch_size == 32
+    assert complete_recipe(Recipe(optimizer="lbfgs", batch_size=32), data, None).batch_size == 32
 
 
-def test_what_suits_a_model_with_one_optimiser_is_not_taken_for_another() -> None:
-    data = tw.load("digits")
-    suited = {"learning_rate": 0.5, "weight_decay": 0.1, "clip_norm": 1.0, "epochs": 3}
+def test_what_suits_a_model_with_one_optimiser_is_not_taken_for_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    data, suited = tw.load("digits"), ModelSpec("mlp", (1, 8, 8), 10)
+    fields = {"learning_rate": 0.5, "weight_decay": 0.1, "clip_norm": 1.0, "epochs": 3}
+    entry = dataclasses.replace(find_entry("mlp"), recipe=fields)
+    monkeypatch.setattr(defaults, "find_entry", lambda name: entry)
     adam = complete_recipe(Recipe(optimizer="adam(beta2=0.995)"), data, suited)
     assert (adam.learning_rate, adam.weight_decay, adam.clip_norm) == (1e-3, 0.0, 1.0)
     momentum = complete_recipe(Recipe(optimizer="momentum"), data, suited)
@@ -261,10 +272,10 @@ def test_squared_errors_get_a_lower_rate_whatever_the_options() -> None:
     x = numpy.random.default_rng(0).normal(size=(100, 2))
     data = tw.load((x, x[:, 0] * 2.5))
     for text in ("sgd", "momentum", "nesterov_lookahead"):
-        assert complete_recipe(Recipe(optimizer=text), data, {}).learning_rate == pytest.approx(
+        assert complete_recipe(Recipe(optimizer=text), data, None).learning_rate == pytest.approx(
             0.01
         )
-    assert complete_recipe(Recipe(optimizer="adam(beta1=0.8)"), data, {}).learning_rate == 1e-3
+    assert complete_recipe(Recipe(optimizer="adam(beta1=0.8)"), data, None).learning_rate == 1e-3
 
 
 @pytest.mark.parametrize("text", ["momentum", "lbfgs", "bfgs"])

@@ -15,6 +15,7 @@ from disks import FAST, FailingDisk
 from trainwell.training.owner import Owner
 from trainwell.training.storage import (
     DISK,
+    FORBIDDEN,
     Disk,
     count_free_bytes,
     describe_failure,
@@ -125,6 +126,7 @@ def test_a_folder_that_cannot_be_synced_is_no_failure_but_a_broken_one_is(
     [
         (errno.ENOSPC, "Free space"),
         (errno.EDQUOT, "Free space"),
+        (errno.EFBIG, "ulimit -f"),
         (errno.EACCES, "write access"),
         (errno.EROFS, "write access"),
         (errno.EIO, "may be failing"),
@@ -137,6 +139,12 @@ def test_a_failure_says_what_to_do(tmp_path: Path, number: int, remedy: str) -> 
     assert os.strerror(number) in found
     assert "123 bytes needed" in found
     assert remedy in advice
+    assert "resume" not in advice, "there is no run yet"
+    (tmp_path / "run.json").touch()
+    (tmp_path / "checkpoints").mkdir()
+    for folder in (tmp_path, tmp_path / "checkpoints"):
+        advice = describe_failure(error, folder)[1]
+        assert "resume" in advice or number in FORBIDDEN
     assert describe_failure(error, tmp_path / "gone", needed=123)[0] == os.strerror(number)
 
 

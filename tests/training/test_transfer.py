@@ -18,6 +18,7 @@ from trainwell.training.transfer import (
     load_weights,
     read_weights,
     replace_head,
+    still_frozen,
 )
 
 
@@ -79,8 +80,19 @@ def test_what_is_no_weights_or_fits_nothing_is_refused(trained: tw.Run, tmp_path
     for path in (tmp_path / "page.safetensors", tmp_path / "nothing"):
         with pytest.raises(CheckpointError):
             read_weights(path)
-    with pytest.raises(ModelError, match="none of the weights fits"):
+    with pytest.raises(ModelError, match="only 0% of the model's weights"):
         load_weights(nn.Linear(2, 2), weights_of(trained))
+
+
+def test_weights_that_fit_by_a_few_small_tensors_only_are_refused() -> None:
+    smaller = tw.models.create("resnet8", input_shape=(1, 8, 8), classes=2)
+    larger = tw.models.create("wide_resnet10_2", input_shape=(1, 8, 8), classes=2)
+    before = {name: value.clone() for name, value in larger.state_dict().items()}
+    counters = {n: v for n, v in larger.state_dict().items() if n.endswith("batches_tracked")}
+    for weights in (smaller.state_dict(), counters):
+        with pytest.raises(ModelError, match=r"only \d%"):
+            load_weights(larger, weights)
+    assert all(torch.equal(before[n], v) for n, v in larger.state_dict().items())
 
 
 @pytest.mark.parametrize("name", ["mlp", "resnet20", "network_in_network", "densenet_bc22_12"])
@@ -91,6 +103,64 @@ def test_a_replaced_head_puts_out_other_classes_and_is_rebuilt(name: str) -> Non
     again = tw.models.catalogue.rebuild(tw.models.catalogue.spec_of(model))
     shapes = [{n: v.shape for n, v in m.state_dict().items()} for m in (model, again)]
     assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("name", ["madaline", "sequence_to_sequence", "autoencoder"])
+def test_a_head_that_is_not_all_that_depends_on_the_outputs_is_refused(name: str) -> None:
+    model = tw.models.create(name, input_shape=(16,), classes=4, seed=0)
+    before = model(torch.zeros(2, 16))
+    with pytest.raises(ModelError, match=f"{name} has no single layer.*Create {name} for 3"):
+        replace_head(model, 3)
+    assert torch.equal(model(torch.zeros(2, 16)), before)
+    assert tw.models.catalogue.spec_of(model).outputs in (4, 16)
+
+
+def test_auxiliary_classifiers_put_out_the_classes_too() -> None:
+    model = tw.models.create(
+        "googlenet", input_shape=(3, 32, 32), classes=4, seed=0, auxiliary=True
+    )
+    with pytest.raises(ModelError, match="no single layer"):
+        replace_head(model, 3)
+
+
+def test_a_new_head_is_like_the_old_one_where_it_can_be() -> None:
+    layer = nn.Conv2d(
+        4, 6, 3, padding=2, dilation=2, groups=2, padding_mode="reflect", dtype=torch.float64
+    )
+    model = nn.Sequential(nn.Identity(), layer)
+    new = replace_head(model, 8)[1]
+    for name in ("dilation", "groups", "padding_mode", "kernel_size", "padding", "stride"):
+        assert getattr(new, name) == getattr(layer, name)
+    assert model(torch.zeros(1, 4, 9, 9, dtype=torch.float64)).shape == (1, 8, 9, 9)
+    with pytest.raises(ModelError, match="2 groups"):
+        replace_head(model, 3)
+    with torch.device("meta"):
+        abroad = nn.Sequential(nn.Linear(2, 3))
+    assert replace_head(abroad, 4)[0].weight.device.type == "meta"
+    with pytest.raises(ModelError, match="within it"):
+        replace_head(nn.Linear(3, 3), 2)
+
+
+def test_what_a_recipe_froze_is_trained_by_the_next_and_what_the_user_froze_is_not(
+    tmp_path: Path,
+) -> None:
+    data = tw.load("iris")
+    model = tw.models.create("mlp", data, seed=0, sizes=(8, 8))
+    model.get_parameter("3.bias").requires_grad_(False)
+    tw.fit(model, data, tw.Recipe(epochs=1, freeze=("1.*", "3.*")), out=tmp_path / "first")
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    tw.fit(model, data, tw.Recipe(epochs=1), out=tmp_path / "second")
+    still = {n for n, value in model.named_parameters() if torch.equal(before[n], value)}
+    assert still == {"3.bias"}
+
+
+def test_normalisation_of_layers_that_are_not_unfrozen_yet_keeps_its_statistics() -> None:
+    model = tw.models.create("resnet8", input_shape=(1, 8, 8), classes=2).train()
+    still_frozen(model, unfrozen=1)
+    norms = {n: m.training for n, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)}
+    assert [name for name, trains in norms.items() if trains] == ["blocks.2.norm2"]
+    still_frozen(model.train())
+    assert all(module.training for module in model.modules())
 
 
 def test_frozen_layers_keep_every_bit_also_of_their_statistics(tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import inspect
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainwell.errors import ModelError, RecipeError
+from trainwell.errors import ModelError, RecipeError, TrainwellError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -107,18 +106,39 @@ def is_import_path(name: str) -> bool:
     return ":" in name
 
 
-def build_own_model(path: str, data: Dataset) -> nn.Module:
+def add_own_model_argument(parser: argparse.ArgumentParser) -> None:
+    """`--model` of a command that opens a run."""
+    parser.add_argument(
+        "--model", metavar="PATH", help="package.module:function, where the run trained your own"
+    )
+
+
+def own_model_of(options: argparse.Namespace) -> nn.Module | None:
+    """The user's own model that the argument of `add_own_model_argument` names, if any."""
+    if not options.model:
+        return None
+    from trainwell.api import reload_data
+    from trainwell.training.run_folder import RunFolder
+
+    folder = RunFolder.open(options.run)
+    return build_own_model(options.model, lambda: reload_data(folder, None))
+
+
+def build_own_model(path: str, load: Callable[[], Dataset]) -> nn.Module:
     """A module from the user's own code, named on the command line.
 
     Args:
         path: `package.module:function`. The function is called without arguments, or with the
             data set if it takes one argument; it gives a `torch.nn.Module`.
-        data: What it is trained on.
+        load: Gives what it is trained on, where the function asks for it.
 
     Raises:
         ModelError: It cannot be imported, fails, or gives something else.
+        DataError: It asks for the data, which cannot be loaded.
     """
     from torch import nn
+
+    from trainwell.models.fresh import call_build
 
     module_name, _, function_name = path.partition(":")
     # As `python -m` does: code in the present folder can be named.
@@ -126,8 +146,9 @@ def build_own_model(path: str, data: Dataset) -> nn.Module:
         sys.path.insert(0, os.getcwd())
     try:
         function = getattr(importlib.import_module(module_name), function_name)
-        takes_data = len(_required_parameters(function)) == 1
-        model = function(data) if takes_data else function()
+        model = call_build(function, load)
+    except TrainwellError:
+        raise
     except Exception as error:
         raise ModelError(
             f"{path} failed: {type(error).__name__}: {error}",
@@ -139,9 +160,3 @@ def build_own_model(path: str, data: Dataset) -> nn.Module:
             f"{path} gives a {type(model).__name__}, not a torch.nn.Module", where="--model"
         )
     return model
-
-
-def _required_parameters(function: Any) -> list[str]:
-    parameters: Mapping[str, inspect.Parameter] = inspect.signature(function).parameters
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [name for name, p in parameters.items() if p.kind in positional and p.default is p.empty]

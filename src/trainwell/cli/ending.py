@@ -14,11 +14,19 @@ if TYPE_CHECKING:
 
 def tell_end(run: Run, *, as_json: bool, with_report: bool) -> int:
     """Prints result and findings; gives the exit status."""
+    from trainwell.training.discipline import count_test_reads, describe_test_reads
+
     report = str(run.report()) if with_report else None
     findings = run.findings
     if as_json:
         print_json(describe(run))
     say(format_scores(run.metrics))
+    skipped = run.result.get("skipped_updates", 0)
+    if skipped:
+        say(f"{skipped} updates were skipped, since gradients overflowed float16")
+    discipline = describe_test_reads(count_test_reads(run.run_folder))
+    if discipline:
+        say(discipline)
     for finding in findings:
         say(f"{finding.severity}: {finding.code} {finding.where}: {finding.cause} {finding.remedy}")
     if not findings:
@@ -47,6 +55,7 @@ def tell_divergence(error: NonFiniteError, *, as_json: bool, with_report: bool) 
                 "seconds": None,
                 "metrics": scores,
                 "findings": folder.read_findings(),
+                "notes": folder.read_json("run.json")["data"]["notes"],
                 "weights_sha256": None,
             }
         )
@@ -67,5 +76,6 @@ def describe(run: Run) -> dict[str, Any]:
         "seconds": result["seconds"],
         "metrics": result["metrics"],
         "findings": [finding.to_dict() for finding in run.findings],
+        "notes": run.about["data"]["notes"],
         "weights_sha256": result["weights_sha256"],
     }

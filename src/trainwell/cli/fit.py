@@ -16,10 +16,14 @@ from trainwell.cli.arguments import (
     split_settings,
 )
 from trainwell.cli.ending import tell_divergence, tell_end
+from trainwell.cli.explain import tell_plan
+from trainwell.cli.folds import fit_folds
 from trainwell.cli.progress import choose_progress
 from trainwell.errors import NonFiniteError, RecipeError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from trainwell.data.dataset import Dataset
 
 
@@ -42,6 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--recipe", metavar="FILE", help="a TOML file with recipe fields")
     parser.add_argument("--out", metavar="FOLDER", help="the run folder, new or empty")
+    parser.add_argument(
+        "--folds",
+        metavar="N",
+        type=int,
+        help="train N times, each time validating on another part: cross-validation",
+    )
+    parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="print every recipe value and why, and the planned learning rate; train nothing",
+    )
     parser.add_argument("--no-report", action="store_true", help="do not write report.html")
     add_recipe_arguments(parser)
 
@@ -49,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Trains; exit status 0, or 1 where findings say that something is wrong."""
     recipe_text = _read_recipe(options.recipe)
-    from trainwell.api import fit
+    from trainwell.api import explain, fit
     from trainwell.models.catalogue import create
     from trainwell.training.recipe import Recipe
 
@@ -62,10 +77,17 @@ def run(options: argparse.Namespace) -> int:
     data = load_data(options)
     name = options.model or suitable_model(data)
     model_options = {k: parse_option(v) for k, v in split_settings(options.model_options).items()}
-    if is_import_path(name):
-        model = build_own_model(name, data)
-    else:
-        model = create(name, data, seed=recipe.seed, **model_options)
+
+    def build(examples: Dataset) -> nn.Module:
+        if is_import_path(name):
+            return build_own_model(name, lambda: examples)
+        return create(name, examples, seed=recipe.seed, **model_options)
+
+    if options.folds is not None:
+        return fit_folds(build, name, data, recipe, options)
+    model = build(data)
+    if options.explain:
+        return tell_plan(explain(model, data, recipe), as_json=options.json)
     telling = {"as_json": options.json, "with_report": not options.no_report}
     try:
         finished = fit(

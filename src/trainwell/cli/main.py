@@ -8,8 +8,11 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
+
+from trainwell.cli.process import SignalledError, leaving_on_signals, open_missing_streams
 
 VERBS = {
     "fit": "train a model on data; leaves a run folder with a report",
@@ -21,6 +24,7 @@ VERBS = {
 }
 
 DONE, SOMETHING_WRONG, BAD_INPUT = 0, 1, 2
+DEBUG = "TRAINWELL_DEBUG"
 
 
 class Parser(argparse.ArgumentParser):
@@ -52,9 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words after `trainwell`; None takes the process's own.
 
     Returns:
-        The exit status: 0 done, 1 done and something is wrong, 2 bad usage or bad input; 128 and
-        the signal's number after a signal.
+        The exit status: 0 done, 1 done and something is wrong, or a bug, 2 bad usage or bad input;
+        128 and the signal's number after a signal.
     """
+    open_missing_streams()
     words = list(sys.argv[1:] if arguments is None else arguments)
     first = next((word for word in words if not word.startswith("-")), None)
     if first is not None and first not in VERBS:
@@ -67,8 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.verb is None:
         parser.print_help()
         return DONE
-    command = importlib.import_module(f"trainwell.cli.{options.verb}")
-    return run_safely(lambda: command.run(options))
+    return run_safely(lambda: importlib.import_module(f"trainwell.cli.{options.verb}").run(options))
 
 
 def run_safely(command: Callable[[], int]) -> int:
@@ -77,7 +81,11 @@ def run_safely(command: Callable[[], int]) -> int:
     from trainwell.errors import Interrupted, TrainwellError
 
     try:
-        return command()
+        with leaving_on_signals():
+            return command()
+    except SignalledError as left:
+        say(f"stopped by {signal.Signals(left.number).name}; what was saved is whole")
+        return 128 + left.number
     except Interrupted as stopped:
         say(str(stopped))
         return 128 + stopped.signal_number
@@ -85,9 +93,18 @@ def run_safely(command: Callable[[], int]) -> int:
         say(f"error: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
-        say("stopped at once; the newest checkpoint is whole")
+        say("stopped at once; what was saved is whole")
         return 128 + signal.SIGINT
     except BrokenPipeError:
         # The reader of our output has gone; Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        reason = " ".join(str(error).split())[:200]
+        say(
+            f"error: this is a bug in trainwell, please report it: {type(error).__name__}: "
+            f"{reason}. Set {DEBUG}=1 to see the traceback"
+        )
+        return SOMETHING_WRONG

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from trainwell.cli.main import DONE
 from trainwell.cli.output import print_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from trainwell.models.entry import Entry
     from trainwell.models.layers import Layer
     from trainwell.models.sizes import Size
+
+GIVING_WAY = ("source", "published")
+WIDTH_OF_FILES = 200
+MOST_WIDTH = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,58 +73,98 @@ def _describe(entry: Entry, size: Size) -> dict[str, Any]:
 
 
 def _print_all(found: list[tuple[str, Entry, Size]], families: list[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    console = _open_console()
+    # On a narrow terminal these give way, so that names and costs stay whole.
+    tables = (_tabulate(found, without) for without in ((), ("published",), GIVING_WAY))
+    table = next((t for t in tables if _least_width(console, t) <= console.width), None)
+    _print_whole(
+        console,
+        table or _tabulate(found, GIVING_WAY),
+        after=f"\nAlso any of {', '.join(families)}. Costs are for one example of the inputs named;"
+        "\nactivations is what training keeps of it. `trainwell models NAME` shows the layers.",
+    )
 
-    table = Table("model", "year", "source", "inputs", box=None, header_style="bold")
-    for heading in ("parameters", "mult-adds", "activations"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("published")
-    for name, entry, size in found:
-        table.add_row(
-            name,
-            str(entry.year),
-            entry.source,
-            "×".join(map(str, entry.input_shape)),
-            *show_size(size),
-            entry.published,
-        )
-    console = Console()
-    console.print(table)
-    console.print(
-        f"\nAlso any of {', '.join(families)}. Costs are for one example of the inputs named;"
-        "\nactivations is what training keeps of it. `trainwell models NAME` shows the layers."
+
+def _tabulate(found: list[tuple[str, Entry, Size]], without: tuple[str, ...]) -> Table:
+    columns = {
+        "model": [name for name, _, _ in found],
+        "year": [str(entry.year) for _, entry, _ in found],
+        "source": [entry.source for _, entry, _ in found],
+        "inputs": ["×".join(map(str, entry.input_shape)) for _, entry, _ in found],
+        "parameters": [show_size(size)[0] for _, _, size in found],
+        "mult-adds": [show_size(size)[1] for _, _, size in found],
+        "activations": [show_size(size)[2] for _, _, size in found],
+        "published": [entry.published for _, entry, _ in found],
+    }
+    return _make_table(
+        {heading: cells for heading, cells in columns.items() if heading not in without},
+        right=("parameters", "mult-adds", "activations"),
     )
 
 
 def _print_one(name: str, entry: Entry, size: Size, layers: list[Layer]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     parameters, multiply_adds, activations = show_size(size)
-    console = Console()
-    console.print(f"[bold]{name}[/bold]  {entry.source} ({entry.year}). {entry.summary}")
+    before = f"[bold]{name}[/bold]  {entry.source} ({entry.year}). {entry.summary}\n"
     if entry.published:
-        console.print(f"published: {entry.published}")
-    console.print(
+        before += f"published: {entry.published}\n"
+    before += (
         f"{parameters} parameters, {multiply_adds} multiply-adds, {activations} of activations for "
         f"one example of {'×'.join(map(str, entry.input_shape))}; try it on `{entry.suits}`\n"
     )
-    table = Table("layer", "kind", "output", box=None, header_style="bold")
-    for heading in ("parameters", "sees", "sd of weights", "sd of outputs"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for layer in layers:
-        table.add_row(
-            layer.name or "(itself)",
-            layer.kind,
-            "×".join(map(str, layer.output_shape)),
-            f"{layer.parameters:,}" if layer.parameters else "",
-            str(layer.receptive_field or ""),
-            _show(layer.weight_deviation),
-            _show(layer.output_deviation),
-        )
-    console.print(table)
-    console.print("\nsees: receptive field in pixels. Outputs are those of standard normal inputs.")
+    columns = {
+        "layer": [layer.name or "(itself)" for layer in layers],
+        "kind": [layer.kind for layer in layers],
+        "output": ["×".join(map(str, layer.output_shape)) for layer in layers],
+        "parameters": [f"{layer.parameters:,}" if layer.parameters else "" for layer in layers],
+        "sees": [str(layer.receptive_field or "") for layer in layers],
+        "sd of weights": [_show(layer.weight_deviation) for layer in layers],
+        "sd of outputs": [_show(layer.output_deviation) for layer in layers],
+    }
+    table = _make_table(columns, right=tuple(columns)[3:])
+    after = (
+        "\nsees: receptive field in pixels or steps. Outputs are those of standard normal inputs."
+    )
+    _print_whole(_open_console(), table, before=before, after=after)
+
+
+def _make_table(columns: dict[str, list[str]], right: tuple[str, ...]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading, cells in columns.items():
+        narrows = heading in GIVING_WAY or " " in heading
+        least = max(map(len, " ".join((heading, *cells)).split())) if narrows else None
+        justify = "right" if heading in right else "left"
+        table.add_column(heading, justify=justify, no_wrap=not narrows, min_width=least)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _open_console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
+
+
+def _least_width(console: Console, table: Table) -> int:
+    from rich.measure import Measurement
+
+    return Measurement.get(console, console.options.update(width=MOST_WIDTH), table).minimum
+
+
+def _print_whole(console: Console, table: Table, before: str = "", after: str = "") -> None:
+    """Prints a table of which no name is cut, be the terminal ever so narrow.
+
+    Not by rich itself: it leaves with status 1 when the reader of a pipe has gone.
+    """
+    with console.capture() as captured:
+        if before:
+            console.print(before)
+        console.width = max(console.width, _least_width(console, table))
+        console.print(table)
+        console.print(after)
+    print(captured.get(), end="", flush=True)
 
 
 def show_size(size: Size) -> tuple[str, str, str]:

@@ -6,8 +6,13 @@ import contextlib
 import json
 import re
 import sys
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+MOST_NOTES = 8
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
@@ -16,10 +21,32 @@ def plain(text: str) -> str:
     return CONTROL.sub("", text)
 
 
+def describe_notes(notes: Sequence[str]) -> list[str]:
+    """What was done to the data, a line each; of many, the first and how many more there are."""
+    lines = [plain(f"note: {note}") for note in notes[:MOST_NOTES]]
+    more = len(notes) - MOST_NOTES
+    return [*lines, f"note: and {more} more"] if more > 0 else lines
+
+
 def say(message: str) -> None:
     """One message on standard error; a closed terminal is no reason to fail."""
     with contextlib.suppress(OSError):
         print(plain(message), file=sys.stderr, flush=True)
+
+
+def open_console(*, on_error: bool = False) -> Console:
+    """A console of rich that does not leave the process when nobody reads it any more (C5).
+
+    Args:
+        on_error: Whether it prints on standard error.
+    """
+    from rich.console import Console
+
+    class Undisturbed(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    return Undisturbed(stderr=True, highlight=False, markup=False) if on_error else Undisturbed()
 
 
 def print_json(document: Any) -> None:

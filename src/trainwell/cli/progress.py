@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from trainwell.cli.output import plain, say
+from trainwell.cli.output import describe_notes, open_console, plain, say
 from trainwell.training.observer import Observer, Progress
 
 
@@ -49,6 +49,8 @@ class PlainProgress:
         self.epochs = progress.epochs
         self.began = time.monotonic()
         say(describe_start(progress))
+        for line in describe_notes(progress.notes):
+            say(line)
 
     def stepped(self, reading: Mapping[str, Any]) -> None:
         """Says nothing: a log of every window is in the run folder."""
@@ -70,13 +72,12 @@ class TerminalProgress:
 
     def started(self, progress: Progress) -> None:
         """Opens the bar."""
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
         self.epochs = progress.epochs
         self.began = time.monotonic()
-        self.console = Console(stderr=True, highlight=False, markup=False)
+        self.console = open_console(on_error=True)
         self.bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -87,8 +88,11 @@ class TerminalProgress:
         )
         total = progress.epochs * progress.steps_per_epoch
         self.task = self.bar.add_task("training", total=total, completed=progress.first_step)
-        self.console.print(describe_start(progress))
-        self.bar.start()
+        with contextlib.suppress(OSError):
+            self.console.print(describe_start(progress))
+            for line in describe_notes(progress.notes):
+                self.console.print(line)
+            self.bar.start()
 
     def stepped(self, reading: Mapping[str, Any]) -> None:
         """Moves the bar."""

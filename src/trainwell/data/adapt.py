@@ -37,7 +37,7 @@ def adapt(
         return data
     changed = data if task in (None, data.task) else _without_targets(data)
     if steps is not None:
-        changed = _preprocess_again(changed, steps)
+        changed = fit_again(changed, steps)
     return dataclasses.replace(changed, origin=_describe(changed))
 
 
@@ -58,7 +58,16 @@ def _without_targets(data: Dataset) -> Dataset:
     )
 
 
-def _preprocess_again(data: Dataset, steps: tuple[str, ...]) -> Dataset:
+def fit_again(data: Dataset, steps: Sequence[str]) -> Dataset:
+    """The data with these preprocessing steps, fitted on its training split.
+
+    Args:
+        data: Is not changed.
+        steps: Of `data.preprocess.STEPS`.
+
+    Raises:
+        DataError: The inputs are streamed and cannot be looked at as a whole.
+    """
     if not isinstance(data.train.inputs, Tensor):
         raise DataError(
             f"the model needs its inputs preprocessed by {', '.join(steps)}, which a stream of "
@@ -78,6 +87,7 @@ def _preprocess_again(data: Dataset, steps: tuple[str, ...]) -> Dataset:
         task=data.task,
         steps=steps,
         category_counts=counts,
+        is_table=bool(data.schema),
     )
     return dataclasses.replace(data, preprocess=fitted)
 

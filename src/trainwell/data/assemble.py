@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from trainwell.data.dataset import Dataset, Split
+from trainwell.data.given import check_raw
+from trainwell.data.naming import name_some
 from trainwell.data.preprocess import fit_preprocess
 from trainwell.data.raw import RawData
 from trainwell.data.splits import cut
 from trainwell.errors import DataError
-
-ROWS_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,17 @@ def assemble(
     """A data set ready to be trained on.
 
     Raises:
-        DataError: Too few rows, a split that would be empty, or a single class.
+        DataError: Too few rows, a split that would be empty or does not match the training split,
+            or a single class.
     """
     _refuse_too_few(raw, name)
+    raw = check_raw(raw, name)
     train, valid, test = split_raw(raw, plan)
-    notes = [*raw.notes, *describe_duplicates(train, test), *describe_missing_classes(raw, train)]
+    notes = [
+        *gather_notes(raw),
+        *describe_duplicates(train, {"validation": valid, "test": test}),
+        *describe_missing_classes(raw, train),
+    ]
     assert isinstance(train.inputs, Tensor)
     counts = {i: len(c.categories) for i, c in enumerate(raw.columns) if c.kind == "category"}
     fitted = fit_preprocess(
@@ -58,6 +64,7 @@ def assemble(
         task=raw.task,
         steps=preprocess,
         category_counts=counts,
+        is_table=bool(raw.columns),
     )
     return Dataset(
         name=name,
@@ -94,15 +101,32 @@ def take(raw: RawData, ids: Tensor) -> Split:
     return Split(raw.inputs[ids], raw.targets[ids], ids)
 
 
-def describe_duplicates(train: Split, test: Split) -> list[str]:
-    """A note where test examples stand in the training split bit for bit."""
-    assert isinstance(train.inputs, Tensor) and isinstance(test.inputs, Tensor)
+def gather_notes(raw: RawData) -> list[str]:
+    """What the reader noted, also of the splits that are given."""
+    given = {"validation": raw.valid, "test": raw.test}
+    of_given = [
+        f"{split} split: {note}"
+        for split, part in given.items()
+        if part is not None
+        for note in part.notes
+    ]
+    return [*raw.notes, *of_given]
+
+
+def describe_duplicates(train: Split, others: Mapping[str, Split]) -> list[str]:
+    """A note for each other split with examples that stand in the training split bit for bit."""
+    assert isinstance(train.inputs, Tensor)
     seen = set(_row_bytes(train.inputs))
-    rows = [int(test.ids[i]) for i, row in enumerate(_row_bytes(test.inputs)) if row in seen]
-    if not rows:
-        return []
-    named = ", ".join(map(str, rows[:ROWS_NAMED]))
-    return [f"{len(rows)} test examples also stand in the training split (rows {named}, ...)"]
+    notes = []
+    for name, split in others.items():
+        assert isinstance(split.inputs, Tensor)
+        rows = [int(split.ids[i]) for i, row in enumerate(_row_bytes(split.inputs)) if row in seen]
+        if rows:
+            named = name_some([str(row) for row in rows])
+            notes.append(
+                f"{len(rows)} {name} examples also stand in the training split (rows {named})"
+            )
+    return notes
 
 
 def describe_missing_classes(raw: RawData, train: Split) -> list[str]:
@@ -119,8 +143,7 @@ def describe_missing_classes(raw: RawData, train: Split) -> list[str]:
         raise DataError("the training split has examples of a single class", where="splits")
     if not missing:
         return []
-    named = ", ".join(missing[:ROWS_NAMED])
-    return [f"{len(missing)} classes have no example in the training split: {named}"]
+    return [f"{len(missing)} classes have no example in the training split: {name_some(missing)}"]
 
 
 def _whole(raw: RawData, source: str) -> Split:

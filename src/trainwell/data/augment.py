@@ -1,82 +1,55 @@
-"""Augmentation of whole batches, on the device, from a generator that the caller owns."""
+"""Augmentation of whole batches, on the device, by the names that recipes give."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import torch
-from torch import Generator, Tensor
-from torch.nn import functional
+from torch import Tensor
 
-from trainwell.named_call import build_named
+from trainwell.data.colours import colour
+from trainwell.data.draw import Augmentation, Draw
+from trainwell.data.erasing import cutout
+from trainwell.data.flips import alternating_flip, flip, flip_vertical
+from trainwell.data.noise import noise
+from trainwell.data.shifts import crop, shift
+from trainwell.data.warps import Warp, elastic, rotate, scale
+from trainwell.errors import DataError
+from trainwell.named_call import build_named, parse_call
 
-
-@dataclass(frozen=True)
-class Draw:
-    """What an augmentation may let its choices depend on.
-
-    Attributes:
-        generator: Of random numbers, on the images' device.
-        epoch: From 0.
-        positions: Of the batch's examples in the split, `(N,)`.
-    """
-
-    generator: Generator
-    epoch: int
-    positions: Tensor
-
-
-Augmentation = Callable[[Tensor, Draw], Tensor]
-"""Images `(N, C, H, W)`, preprocessed, in; images of the same shape out."""
-
-
-def flip() -> Augmentation:
-    """Mirrors each image left to right with probability one half."""
-
-    def augment(images: Tensor, draw: Draw) -> Tensor:
-        chosen = torch.rand(len(images), generator=draw.generator, device=images.device) < 0.5
-        return torch.where(chosen[:, None, None, None], images.flip(-1), images)
-
-    return augment
-
-
-def crop() -> Augmentation:
-    """Shifts each image by up to an eighth of its size, filling with zeros (He et al. 2015).
-
-    Zero is the mean colour after preprocessing; on 32 × 32 images this is the usual padding by
-    four pixels followed by a random 32 × 32 crop.
-    """
-    return _crop
-
-
-def _crop(images: Tensor, draw: Draw) -> Tensor:
-    count, channels, height, width = images.shape
-    margin = max(1, height // 8)
-    padded = functional.pad(images, (margin, margin, margin, margin))
-    top, left = torch.randint(
-        0, 2 * margin + 1, (2, count), generator=draw.generator, device=images.device
-    )
-    rows = top[:, None] + torch.arange(height, device=images.device)
-    columns = left[:, None] + torch.arange(width, device=images.device)
-    example = torch.arange(count, device=images.device)[:, None, None, None]
-    channel = torch.arange(channels, device=images.device)[None, :, None, None]
-    return padded[example, channel, rows[:, None, :, None], columns[:, None, None, :]]
-
-
-AUGMENTATIONS: dict[str, Callable[..., Augmentation]] = {"flip": flip, "crop": crop}
+OF_IMAGES: dict[str, Callable[..., Augmentation]] = {
+    "flip": flip,
+    "flip_vertical": flip_vertical,
+    "alternating_flip": alternating_flip,
+    "crop": crop,
+    "shift": shift,
+    "rotate": rotate,
+    "scale": scale,
+    "elastic": elastic,
+    "colour": colour,
+    "cutout": cutout,
+}
+OF_ANY_INPUT: dict[str, Callable[..., Augmentation]] = {"noise": noise}
+AUGMENTATIONS = OF_IMAGES | OF_ANY_INPUT
 
 
 def compose(texts: Sequence[str]) -> Augmentation | None:
     """The described augmentations one after the other, or None when there are none.
 
     Args:
-        texts: Names of `AUGMENTATIONS`, with options.
+        texts: Names of `AUGMENTATIONS`, with options. Warps that follow each other share one
+            resampling.
 
     Raises:
         RecipeError: No such augmentation or option, or an impossible value.
     """
-    chosen: list[Augmentation] = [build_named(text, AUGMENTATIONS, "augment") for text in texts]
+    chosen: list[Augmentation] = []
+    for text in texts:
+        augmentation = build_named(text, AUGMENTATIONS, "augment")
+        before = chosen[-1] if chosen else None
+        if isinstance(before, Warp) and isinstance(augmentation, Warp):
+            chosen[-1] = before.then(augmentation)
+        else:
+            chosen.append(augmentation)
     if not chosen:
         return None
 
@@ -86,3 +59,27 @@ def compose(texts: Sequence[str]) -> Augmentation | None:
         return images
 
     return augment
+
+
+def names_of(texts: Sequence[str]) -> list[str]:
+    """The names in described augmentations."""
+    return [parse_call(text, "augment").name for text in texts]
+
+
+def refuse_unsuited(texts: Sequence[str], input_shape: Sequence[int]) -> None:
+    """Stops before the training where an augmentation of images would meet something else.
+
+    Args:
+        texts: Of the recipe.
+        input_shape: Of one example as the model sees it.
+
+    Raises:
+        DataError: An augmentation is of images, and the inputs are none.
+    """
+    unsuited = [name for name in names_of(texts) if name in OF_IMAGES]
+    if unsuited and len(input_shape) != 3:
+        raise DataError(
+            f"{unsuited[0]} augments images, and the inputs have the shape {tuple(input_shape)}",
+            where="augment",
+            remedy=f"Leave it out; for any inputs there is {', '.join(OF_ANY_INPUT)}",
+        )

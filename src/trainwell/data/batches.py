@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy
@@ -17,10 +17,17 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
-from trainwell.data.augment import Augmentation, Draw
 from trainwell.data.dataset import Split
+from trainwell.data.draw import Augmentation, Draw
+from trainwell.data.mixup import draw_mixing
 from trainwell.data.preprocess import Preprocess
 from trainwell.data.seeding import derive_seed
+from trainwell.data.workers import (
+    Unreadable,
+    collate,
+    explain_dead_worker,
+    leave_signals_to_the_parent,
+)
 
 
 @dataclass(frozen=True)
@@ -29,14 +36,33 @@ class Batch:
 
     Attributes:
         inputs: `(N, *input_shape)` float32 on the device, preprocessed and augmented.
-        targets: As the split has them, on the device; standardised for a regression.
+        targets: As the split has them, on the device; standardised for a regression. Of mixed
+            examples, those of the dominant part.
+        partner_targets: Those of the other part, where examples are mixed; else None.
+        share: Of the dominant part in each input.
     """
 
     inputs: Tensor
     targets: Tensor
+    partner_targets: Tensor | None = None
+    share: float = 1.0
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def split(self, sizes: list[int]) -> list[Batch]:
+        """The same examples in batches of these sizes."""
+        inputs, targets = self.inputs.split(sizes), self.targets.split(sizes)
+        partners = [None] * len(inputs)
+        if self.partner_targets is not None:
+            partners = list(self.partner_targets.split(sizes))
+        return [Batch(*parts, self.share) for parts in zip(inputs, targets, partners, strict=True)]
+
+    def lay_out(self, memory_format: torch.memory_format) -> Batch:
+        """The same examples, images in this layout."""
+        if self.inputs.ndim != 4 or self.inputs.is_contiguous(memory_format=memory_format):
+            return self
+        return replace(self, inputs=self.inputs.contiguous(memory_format=memory_format))
 
 
 READ_AHEAD_BYTES = 4 * 2**20
@@ -101,26 +127,49 @@ class StreamedReader:
             SeededItems(self.split.inputs, self.split.ids, self.seed, epoch),
             batch_sampler=[positions.tolist() for positions in batches],
             num_workers=self.workers,
+            collate_fn=collate,
+            worker_init_fn=leave_signals_to_the_parent,
             pin_memory=self.device.type == "cuda",
             # The loader draws a base seed from this; torch's own generator is left alone.
             generator=Generator().manual_seed(derive_seed(self.seed, "workers", epoch)),
         )
-        for inputs, positions in loader:
+        for inputs, positions, _ in _raise_unreadable(iter(loader)):
             targets = self.split.targets[positions]
             yield inputs.to(self.device, non_blocking=True), targets.to(self.device)
 
 
-class SeededItems(TorchDataset[tuple[Any, int]]):
+def _raise_unreadable(loaded: Iterator[Any]) -> Iterator[Any]:
+    """The batches of a loader.
+
+    Raises:
+        DataError: An example cannot be read, or a process that reads died.
+    """
+    while True:
+        try:
+            batch = next(loaded, None)
+        except RuntimeError as error:
+            raise explain_dead_worker(error) from error
+        if isinstance(batch, Unreadable):
+            raise batch.as_error()
+        if batch is None:
+            return
+        yield batch
+
+
+class SeededItems(TorchDataset[Any]):
     """The inputs of a data set, each read with random numbers of its own."""
 
     def __init__(self, items: TorchDataset[Any], ids: Tensor, seed: int, epoch: int) -> None:
         self.items, self.ids, self.seed, self.epoch = items, ids, seed, epoch
 
-    def __getitem__(self, position: int) -> tuple[Any, int]:
+    def __getitem__(self, position: int) -> tuple[Tensor, int, int] | Unreadable:
         example = int(self.ids[position])
-        with numbers_drawn_from(derive_seed(self.seed, "example", self.epoch, example)):
-            inputs = self.items[example][0]
-        return torch.as_tensor(inputs), position
+        try:
+            with numbers_drawn_from(derive_seed(self.seed, "example", self.epoch, example)):
+                inputs = torch.as_tensor(self.items[example][0])
+        except Exception as error:
+            return Unreadable(example, f"{type(error).__name__}: {error}")
+        return inputs, position, example
 
 
 class numbers_drawn_from:  # noqa: N801 - reads as a statement: with numbers_drawn_from(seed)
@@ -152,6 +201,7 @@ class Batches:
         size: Examples of a full batch.
         preprocess: Turns inputs as held into what the model sees.
         augment: Applied after preprocessing; None for none.
+        mixup: Alpha of the Beta distribution by which examples are mixed; None: they are not.
         shuffle_seed: The run's seed; None reads in the order of the split.
         merge_single: Whether a last batch of one example joins the batch before it, since batch
             normalisation cannot be trained on a single example.
@@ -166,6 +216,7 @@ class Batches:
     preprocess: Preprocess
     device: torch.device
     augment: Augmentation | None = None
+    mixup: float | None = None
     shuffle_seed: int | None = None
     merge_single: bool = False
     memory_format: torch.memory_format = torch.contiguous_format
@@ -193,17 +244,19 @@ class Batches:
 
     def read(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from number `first` (from 0)."""
-        generator = Generator(self.device)
         positions = self.positions(epoch)
+        seed = self.shuffle_seed or 0
+        generator = Generator(self.device)
         for number, (inputs, targets) in enumerate(
             self._prepare(positions[first:], epoch), start=first
         ):
             if self.augment is not None:
-                generator.manual_seed(derive_seed(self.shuffle_seed or 0, "augment", epoch, number))
-                inputs = self.augment(inputs, Draw(generator, epoch, positions[number]))
-            if inputs.ndim == 4:
-                inputs = inputs.contiguous(memory_format=self.memory_format)
-            yield Batch(inputs, targets)
+                generator.manual_seed(derive_seed(seed, "augment", epoch, number))
+                inputs = self.augment(inputs, Draw(generator, epoch, positions[number], seed))
+            batch = Batch(inputs, targets)
+            if self.mixup is not None:
+                batch = mix(batch, self.mixup, derive_seed(seed, "mixup", epoch, number))
+            yield batch.lay_out(self.memory_format)
 
     def _prepare(self, positions: list[Tensor], epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Preprocessed inputs and encoded targets of each batch, read several batches at once."""
@@ -219,6 +272,19 @@ class Batches:
             )
             sizes = [len(batch) for batch in group]
             yield from zip(inputs.split(sizes), targets.split(sizes), strict=True)
+
+
+def mix(batch: Batch, alpha: float, seed: int) -> Batch:
+    """A batch with each example mixed with another (Zhang et al. 2018).
+
+    Args:
+        batch: Of plain examples.
+        alpha: Of Beta(alpha, alpha).
+        seed: Of this batch.
+    """
+    mixing = draw_mixing(alpha, len(batch), seed)
+    partner_targets = mixing.partners_of(batch.targets)
+    return Batch(mixing.mix(batch.inputs), batch.targets, partner_targets, mixing.share)
 
 
 def open_reader(split: Split, device: torch.device, seed: int, workers: int) -> Reader:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import tarfile
 import tempfile
-import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from trainwell.data.formats.archives import extract, is_archive
@@ -15,10 +14,13 @@ from trainwell.data.formats.images import has_images, read_image_folder
 from trainwell.data.formats.parquet import has_parquet, read_parquet, read_parquet_folder
 from trainwell.data.formats.svhn import has_svhn, read_svhn_folder
 from trainwell.data.formats.tables import read_csv
+from trainwell.data.naming import name_some
 from trainwell.data.raw import RawData, Reading
 from trainwell.errors import DataError
 
 TABLES = (".csv", ".tsv", ".txt")
+AGAIN = "Get it again"
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz")
 
 
 def read_path(path: Path, reading: Reading | None = None) -> RawData:
@@ -42,12 +44,22 @@ def read_path(path: Path, reading: Reading | None = None) -> RawData:
         ) from error
 
 
+def path_exists(path: Path) -> bool:
+    """Whether there is something; a name that no system can have has nothing behind it."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def _read_file(path: Path, reading: Reading) -> RawData:
     if not path.is_file():
-        raise DataError("this is neither a file nor a folder", where=str(path))
+        raise DataError(
+            "this is neither a file nor a folder", where=str(path), remedy="Give a file or folder"
+        )
     suffix = path.suffix.lower()
     if path.stat().st_size == 0:
-        raise DataError("the file is empty", where=str(path), remedy="Get it again")
+        raise DataError("the file is empty", where=str(path), remedy=AGAIN)
     if suffix == ".npz" or suffix == ".npy":
         return read_npz(path, reading.task)
     if suffix == ".parquet":
@@ -57,7 +69,9 @@ def _read_file(path: Path, reading: Reading) -> RawData:
     if is_archive(path):
         return _read_archive(path, reading)
     if "-images" in path.name or "-labels" in path.name:
-        return read_idx_folder(path.parent)
+        return read_idx_folder(path.parent, reading.task)
+    if suffix in ARCHIVES:
+        raise DataError("this is not an archive, or it is damaged", where=str(path), remedy=AGAIN)
     raise DataError(
         f"files ending in {suffix or 'nothing'} are not known",
         where=str(path),
@@ -68,9 +82,9 @@ def _read_file(path: Path, reading: Reading) -> RawData:
 
 def _read_folder(path: Path, reading: Reading) -> RawData:
     if not any(path.iterdir()):
-        raise DataError("the folder is empty", where=str(path))
+        raise DataError("the folder is empty", where=str(path), remedy="Give one with data")
     if has_idx(path):
-        return read_idx_folder(path)
+        return read_idx_folder(path, reading.task)
     if has_cifar(path):
         return read_cifar_folder(path)
     if has_parquet(path):
@@ -100,14 +114,23 @@ def _is_wrapper(path: Path) -> bool:
 
 def _read_archive(path: Path, reading: Reading) -> RawData:
     with tempfile.TemporaryDirectory(prefix="trainwell-") as folder:
+        content = Path(folder) / "content"
         try:
-            skipped = extract(path, Path(folder) / "content")
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+            skipped = extract(path, content)
+        except OSError as error:
             raise DataError(
-                f"the archive cannot be read: {error}", where=str(path), remedy="Get it again"
+                f"the archive cannot be read: {error}", where=str(path), remedy=AGAIN
             ) from error
-        raw = _read_folder(Path(folder) / "content", reading)
+        try:
+            raw = _read_folder(content, reading)
+        except DataError as error:
+            # The user knows the archive, not the folder that it was unpacked into.
+            found, where = (t.replace(str(content), str(path)) for t in (error.found, error.where))
+            raise DataError(found, where=where, remedy=error.remedy) from error
     if not skipped:
         return raw
-    note = f"{len(skipped)} entries of {path.name} are no regular files and were skipped"
-    return RawData(**{**vars(raw), "notes": (*raw.notes, note)})
+    note = (
+        f"{len(skipped)} entries of {path.name} are no regular files and were skipped: "
+        f"{name_some(skipped)}"
+    )
+    return replace(raw, notes=(*raw.notes, note))

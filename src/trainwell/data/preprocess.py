@@ -59,6 +59,12 @@ class Preprocess:
             values = values.flatten(1) @ self.rotation
         return values.to(torch.float32)
 
+    def restore_images(self, images: Tensor) -> Tensor:
+        """Images as held, not rounded, of images `(N, C, H, W)` as the model sees them."""
+        if not self.shift.numel():
+            return images
+        return images / self.scale + self.shift
+
     def to(self, device: torch.device) -> Preprocess:
         """This preprocessing with its numbers on a device."""
         moved = {
@@ -132,6 +138,7 @@ def fit_preprocess(
     steps: Sequence[str] | None = None,
     category_counts: Mapping[int, int] | None = None,
     components: int | None = None,
+    is_table: bool = False,
 ) -> Preprocess:
     """Preprocessing fitted on a training split.
 
@@ -146,6 +153,7 @@ def fit_preprocess(
             decorrelates; `"whiten"` also makes every variance one.
         category_counts: Categories of each column of a table that holds category codes.
         components: Directions kept by `"pca"` and `"whiten"`; None keeps all.
+        is_table: A table can lack values later on that it has in the training split.
 
     Raises:
         DataError: An unknown step.
@@ -159,7 +167,7 @@ def fit_preprocess(
     counts = dict(category_counts or {})
     prepared = Preprocess(
         output_shape=tuple(inputs.shape[1:]),
-        fill=_fit_fill(inputs, tuple(counts)) if inputs.is_floating_point() else EMPTY,
+        fill=_fit_fill(inputs, tuple(counts), is_table=is_table),
         category_columns=tuple(counts),
         category_counts=tuple(counts.values()),
         steps=chosen,
@@ -194,10 +202,11 @@ def _apply_exactly(prepared: Preprocess, inputs: Tensor) -> Tensor:
     return values
 
 
-def _fit_fill(inputs: Tensor, category_columns: tuple[int, ...]) -> Tensor:
-    """Medians of the columns where anything is missing; a missing category stays missing."""
-    missing = torch.isnan(inputs)
-    if inputs.ndim != 2 or not bool(missing.any()):
+def _fit_fill(inputs: Tensor, category_columns: tuple[int, ...], *, is_table: bool) -> Tensor:
+    """Medians of a table's columns; a missing category stays missing."""
+    if inputs.ndim != 2 or not inputs.is_floating_point():
+        return EMPTY
+    if not is_table and not bool(torch.isnan(inputs).any()):
         return EMPTY
     fill = inputs.nanmedian(0).values.nan_to_num(0.0)
     for column in category_columns:

@@ -16,7 +16,7 @@ MOST_FILES = 64
 def describe_files(path: Path) -> list[dict[str, Any]]:
     """Path, size, time of change (ns) and SHA-256 of a file, or of each file of a folder.
 
-    A folder of more than `MOST_FILES` files is described as a whole, by names, sizes and times:
+    A folder of more than `MOST_FILES` files is described as a whole, by names and sizes:
     the digest of the data that was read stands in the run as well.
     """
     files = [path] if path.is_file() else list_files(path)

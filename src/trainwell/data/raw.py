@@ -65,6 +65,7 @@ class RawData:
         columns: Of a table, without the target.
         valid, test: Given splits, kept as they are; None where there are none.
         notes: What the reader did that the user should know.
+        target: Name of the column that is predicted; empty where there is no choice of one.
     """
 
     kind: Kind
@@ -76,3 +77,4 @@ class RawData:
     valid: RawData | None = None
     test: RawData | None = None
     notes: tuple[str, ...] = ()
+    target: str = ""

@@ -15,9 +15,16 @@ from trainwell.data.assemble import SplitPlan, assemble
 from trainwell.data.dataset import Dataset, Task
 from trainwell.data.download import DOWNLOADS, fetch
 from trainwell.data.embedded import EMBEDDED
-from trainwell.data.files import read_path
+from trainwell.data.files import path_exists, read_path
+from trainwell.data.folds import KIND as FOLD
+from trainwell.data.folds import make_fold
 from trainwell.data.formats.arrays import from_arrays
 from trainwell.data.formats.tables import from_frame
+from trainwell.data.options import (
+    refuse_target,
+    refuse_unknown_options,
+    refuse_unused_options,
+)
 from trainwell.data.provenance import describe_files, refuse_changed_files
 from trainwell.data.raw import Corrupt, Reading
 from trainwell.data.streams import from_torch_dataset
@@ -56,7 +63,14 @@ def load(
     Raises:
         DataError: What was found, where, and what to do.
     """
+    refuse_unknown_options(task, corrupt)
     if isinstance(source, Dataset):
+        if target is not None or task is not None or preprocess is not None:
+            raise DataError(
+                "the data is loaded already: target, task and preprocess come too late",
+                where=source.name,
+                remedy="Give them where it is loaded",
+            )
         return source
     plan = SplitPlan(valid_fraction, test_fraction, seed)
     options = {
@@ -73,11 +87,15 @@ def load(
         return _load_named(source, plan, options)
     memory = {"kind": "memory"}
     if isinstance(source, TorchDataset):
-        return from_torch_dataset(source, plan, task=task, name=name or "dataset")
+        refuse_target(target, "", "dataset")
+        return from_torch_dataset(
+            source, plan, task=task, name=name or "dataset", preprocess=preprocess
+        )
     if _is_frame(source):
         raw = from_frame(source, target, task, where="DataFrame")
         return assemble(raw, plan, name=name or "table", origin=memory, preprocess=preprocess)
     if isinstance(source, tuple) and len(source) == 2:
+        refuse_target(target, "", "(X, y)")
         raw = from_arrays(*source, task, where="(X, y)")
         return assemble(raw, plan, name=name or "arrays", origin=memory, preprocess=preprocess)
     raise DataError(
@@ -97,6 +115,8 @@ def reload(origin: Mapping[str, Any]) -> Dataset:
             "the data came as Python objects, which a run folder does not hold",
             remedy="Give the same data again with data=...",
         )
+    if origin.get("kind") == FOLD:
+        return make_fold(reload(origin["of"]), origin["number"], origin["folds"], origin["seed"])
     refuse_changed_files(origin.get("files", []))
     return load(origin["source"], **origin["options"])
 
@@ -115,14 +135,18 @@ def _load_named(
         return adapt(known, "reconstruction")
     if isinstance(source, str) and text in EMBEDDED:
         raw = EMBEDDED[text]()
+        refuse_unused_options(raw, reading, text)
         return assemble(raw, plan, name=title or text, origin=origin, preprocess=preprocess)
-    if isinstance(source, str) and text in DOWNLOADS and not path.exists():
+    exists = path_exists(path)
+    if isinstance(source, str) and text in DOWNLOADS and not exists:
         path = fetch(DOWNLOADS[text])
         raw = read_path(path, reading)
+        refuse_unused_options(raw, reading, text)
         return assemble(raw, plan, name=title or text, origin=origin, preprocess=preprocess)
-    if not path.exists():
+    if not exists:
         raise _unknown(text)
     raw = read_path(path, reading)
+    refuse_unused_options(raw, reading, text)
     origin |= {"kind": "path", "source": str(path.resolve()), "files": describe_files(path)}
     name = title or path.resolve().name.split(".")[0] or "data"
     return assemble(raw, plan, name=name, origin=origin, preprocess=preprocess)

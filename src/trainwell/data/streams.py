@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import IterableDataset, Subset, TensorDataset
 
+from trainwell.data.adapt import adapt
 from trainwell.data.assemble import SplitPlan, assemble
 from trainwell.data.dataset import Dataset, Split, Task
 from trainwell.data.formats.arrays import find_kind, from_arrays
@@ -21,7 +23,12 @@ MEMORY = {"kind": "memory"}
 
 
 def from_torch_dataset(
-    source: TorchDataset[Any], plan: SplitPlan, *, task: Task | None, name: str
+    source: TorchDataset[Any],
+    plan: SplitPlan,
+    *,
+    task: Task | None,
+    name: str,
+    preprocess: Sequence[str] | None = None,
 ) -> Dataset:
     """Data from a map-style torch `Dataset` whose items are `(input, target)`.
 
@@ -29,18 +36,29 @@ def from_torch_dataset(
     differ from one reading to the next; its inputs must already be what a model sees.
 
     Raises:
-        DataError: Not map-style, empty, or an item is not `(input, target)`.
+        DataError: Not map-style, empty, an item is not `(input, target)`, or preprocessing is asked
+            for that a stream cannot have.
     """
     tensors = _tensors_of(source)
     if tensors is not None:
         raw = from_arrays(*tensors, task, where=name)
-        return assemble(raw, plan, name=name, origin=MEMORY)
+        return assemble(raw, plan, name=name, origin=MEMORY, preprocess=preprocess)
     if isinstance(source, IterableDataset) or not hasattr(source, "__len__"):
         raise DataError(
             "an iterable data set has no positions",
             where=name,
             remedy="Give a map-style data set, with __getitem__ and __len__",
         )
+    if preprocess:
+        raise DataError(
+            "inputs of a torch Dataset are read item by item and cannot be preprocessed by "
+            f"{', '.join(preprocess)}",
+            where=name,
+            remedy="Do it in the torch Dataset, or give arrays",
+        )
+    if task == "reconstruction":
+        # Targets that are there stratify the splits before they are dropped.
+        return adapt(_stream(source, plan, None, name), task)
     return _stream(source, plan, task, name)
 
 
@@ -58,7 +76,7 @@ def _tensors_of(source: TorchDataset[Any]) -> tuple[Tensor, Tensor] | None:
 def _stream(source: TorchDataset[Any], plan: SplitPlan, task: Task | None, name: str) -> Dataset:
     count = len(source)  # pyright: ignore[reportArgumentType]
     if count < 5:
-        raise DataError(f"{count} examples are too few to split", where=name)
+        raise DataError(f"{count} examples are too few to split", where=name, remedy="Give more")
     labels, example = _scan(source, count, name)
     encoded = encode_targets(labels, task, where=name)
     everything = torch.arange(count)
@@ -113,6 +131,20 @@ def _scan(source: TorchDataset[Any], count: int, name: str) -> tuple[list[Any], 
                 where=name,
                 remedy="Make all items of one shape, for instance in the transform",
             )
+        _refuse_non_finite(example, position, name)
         labels.append(label.item() if isinstance(label, Tensor) and label.ndim == 0 else label)
     assert first is not None
     return labels, first
+
+
+def _refuse_non_finite(example: Tensor, position: int, name: str) -> None:
+    if not example.is_floating_point() or bool(torch.isfinite(example).all()):
+        return
+    bad = ~torch.isfinite(example)
+    place = ", ".join(str(i) for i in torch.nonzero(bad)[0].tolist())
+    raise DataError(
+        f"item {position} has {int(bad.sum())} inputs that are not finite"
+        + (f", the first at {place}" if place else ""),
+        where=name,
+        remedy="Fill them in or leave the item out",
+    )

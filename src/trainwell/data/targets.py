@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy
@@ -11,10 +12,13 @@ import torch
 from torch import Tensor
 
 from trainwell.data.dataset import Task
+from trainwell.data.dense import as_dense
 from trainwell.errors import DataError
 
 MOST_INTEGER_CLASSES = 1000
 LARGEST_SHARE_OF_CLASSES = 0.5
+ONE_EACH = "Give one target for each example, as an array, a tensor or a list"
+TEXT_OR_NUMBERS = "Give text, true and false, or numbers"
 
 
 @dataclass(frozen=True)
@@ -48,18 +52,59 @@ def encode_targets(raw: Any, task: Task | None, *, where: str) -> Targets:
         DataError: Missing or not finite (with the row), a single class, or targets that the given
             task cannot have.
     """
-    values = _as_array(raw)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    _refuse_missing(values, where)
+    values = as_target_array(raw, where=where)
     chosen = task or _find_task(values)
     if chosen in ("multiclass", "binary"):
         return _encode_classes(values, chosen, given=task is not None, where=where)
-    if values.dtype.kind not in "biuf":
+    return Targets(_as_quantities(values, where), (), chosen)
+
+
+def encode_like(raw: Any, classes: Sequence[str], *, where: str) -> Tensor:
+    """Targets of a split that came by itself, as those of the training split are.
+
+    Args:
+        raw: As for `encode_targets`.
+        classes: Of the training split, which number the labels; empty for a regression.
+        where: The source, for messages.
+
+    Raises:
+        DataError: Missing, not finite, or a label that the training split does not know.
+    """
+    values = as_target_array(raw, where=where)
+    if not classes:
+        return _as_quantities(values, where)
+    if values.ndim > 1:
+        raise DataError(f"classes need targets (N,), these are {values.shape}", where=where)
+    return encode_known_classes(values.tolist(), classes, where=where)
+
+
+def as_target_array(raw: Any, *, where: str) -> numpy.ndarray:
+    """Targets `(N,)` or `(N, K)` of booleans, numbers, or objects that are text or numbers.
+
+    Raises:
+        DataError: Not one target an example, of another kind, missing or not finite.
+    """
+    try:
+        values = _tensor_to_array(raw, where) if isinstance(raw, Tensor) else numpy.asarray(raw)
+    except (ValueError, TypeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
         raise DataError(
-            f"a regression needs numbers, the targets are {_example(values)}", where=where
+            f"the targets are not one array: {reason}", where=where, remedy=ONE_EACH
+        ) from error
+    if values.ndim == 0:
+        raise DataError(
+            f"the targets are a single {type(raw).__name__}", where=where, remedy=ONE_EACH
         )
-    return Targets(torch.from_numpy(values.astype(numpy.float32)), (), chosen)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.dtype.kind == "S":
+        values = numpy.char.decode(values, "utf-8", "replace")
+    if values.dtype.kind in "UO":
+        values = _as_labels(values.astype(object), where)
+    elif values.dtype.kind not in "biuf":
+        raise DataError(f"the targets are {values.dtype}", where=where, remedy=TEXT_OR_NUMBERS)
+    _refuse_missing(values, where)
+    return values
 
 
 def encode_known_classes(raw: Sequence[Any], classes: Sequence[str], *, where: str) -> Tensor:
@@ -80,21 +125,52 @@ def encode_known_classes(raw: Sequence[Any], classes: Sequence[str], *, where: s
     return torch.tensor([numbers[name] for name in names], dtype=torch.int64)
 
 
-def _as_array(raw: Any) -> numpy.ndarray:
-    if isinstance(raw, Tensor):
-        return raw.detach().cpu().numpy()
-    values = numpy.asarray(raw)
-    return values.astype(object) if values.dtype.kind in "US" else values
+def _tensor_to_array(raw: Tensor, where: str) -> numpy.ndarray:
+    dense = as_dense(raw, "targets", where=where)
+    # NumPy has no bfloat16.
+    return (dense.float() if dense.dtype == torch.bfloat16 else dense).numpy()
+
+
+def _as_labels(values: numpy.ndarray, where: str) -> numpy.ndarray:
+    """Objects that are text or numbers; as numbers where all are."""
+    for place, value in enumerate(values.reshape(-1)):
+        if not _is_absent(value) and not isinstance(value, str | Real | numpy.bool_):
+            raise DataError(
+                f"row {place // max(1, values[0].size if values.ndim > 1 else 1)} has the target "
+                f"{str(value)[:50]}, which is neither text nor a number",
+                where=where,
+                remedy=TEXT_OR_NUMBERS,
+            )
+    are_numbers = all(
+        isinstance(v, Real) and not isinstance(v, bool | numpy.bool_) for v in values.reshape(-1)
+    )
+    return numpy.asarray(values.tolist()) if values.size and are_numbers else values
+
+
+def _as_quantities(values: numpy.ndarray, where: str) -> Tensor:
+    if values.dtype.kind not in "biuf":
+        raise DataError(
+            f"a regression needs numbers, the targets are {_example(values)}",
+            where=where,
+            remedy="Give numbers, or task='multiclass'",
+        )
+    return torch.from_numpy(values.astype(numpy.float32))
+
+
+def _is_absent(value: Any) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return value == "" if isinstance(value, str) else bool(value != value)
 
 
 def _refuse_missing(values: numpy.ndarray, where: str) -> None:
     if values.dtype.kind == "f":
         bad = ~numpy.isfinite(values)
-        bad = bad.reshape(len(bad), -1).any(1) if len(bad) else bad
     elif values.dtype == object:
-        bad = numpy.array([v is None or v != v or v == "" for v in values.reshape(-1)])
+        bad = numpy.array([_is_absent(v) for v in values.reshape(-1)]).reshape(values.shape)
     else:
         return
+    bad = bad.reshape(len(bad), -1).any(1) if bad.size else bad
     if bad.any():
         row = int(numpy.argmax(bad))
         raise DataError(

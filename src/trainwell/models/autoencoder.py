@@ -172,9 +172,14 @@ class TiedAutoencoder(nn.Module):
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.biases = nn.ParameterList(torch.zeros(width) for width in widths[-2::-1])
         self.pretrain_epochs = pretrain_epochs
+        self.prepared: Tensor
+        self.register_buffer("prepared", torch.tensor(False))
         initialise(self, "glorot_normal")
 
     def prepare(self, inputs: Tensor) -> None:
+        if self.prepared:
+            return
+        self.prepared.fill_(True)
         pretrain_tied_layers(list(self.layers), inputs.flatten(1), self.pretrain_epochs)
 
     def encode(self, inputs: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from trainwell.errors import ModelError
 from trainwell.models.entry import Entry
+from trainwell.models.shapes import require_unit_range
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import follow
 
@@ -56,9 +57,9 @@ class RestrictedBoltzmannMachine(nn.Module):
         input_shape: Shape of one example; `(N, *input_shape)` goes in.
         outputs: The number of values of one example; `(N, outputs)` comes out.
         hidden: Hidden units.
-        persistent: Chains of samples that go on from batch to batch (Tieleman 2008); 0: each batch
-            starts them at the data (contrastive divergence).
-        steps: Gibbs steps of an update.
+        persistent: Chains of samples that go on from batch to batch (Tieleman 2008), such as 100;
+            0: each batch starts them at the data (contrastive divergence, Hinton 2002).
+        steps: Gibbs steps of an update, the k of CD-k.
 
     Raises:
         ModelError: No steps.
@@ -69,7 +70,7 @@ class RestrictedBoltzmannMachine(nn.Module):
         input_shape: tuple[int, ...],
         outputs: int,
         hidden: int = 256,
-        persistent: int = 100,
+        persistent: int = 0,
         steps: int = 1,
     ) -> None:
         super().__init__()
@@ -81,6 +82,8 @@ class RestrictedBoltzmannMachine(nn.Module):
         self.visible_bias = nn.Parameter(torch.zeros(size))
         self.bias = nn.Parameter(torch.zeros(hidden))
         self.register_buffer("chains", (torch.rand(persistent, size) < 0.5).float())
+        self.prepared: Tensor
+        self.register_buffer("prepared", torch.tensor(False))
 
     @property
     def energy_parameters(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,7 +92,17 @@ class RestrictedBoltzmannMachine(nn.Module):
 
     @torch.no_grad()
     def prepare(self, inputs: Tensor) -> None:
-        """Sets the visible bias to the log-odds of each input being on (Hinton 2010)."""
+        """Sets the visible bias to the log-odds of each input being on (Hinton 2010).
+
+        Only once: a machine that was trained before goes on from there.
+
+        Raises:
+            ModelError: The inputs are not in [0, 1].
+        """
+        require_unit_range("rbm", inputs)
+        if self.prepared:
+            return
+        self.prepared.fill_(True)
         share = inputs.flatten(1).mean(0).clamp(0.01, 0.99)
         self.visible_bias.copy_(torch.log(share / (1 - share)))
 
@@ -132,7 +145,7 @@ class RestrictedBoltzmannMachine(nn.Module):
         if len(chains):
             visible = chains[torch.arange(count, device=chains.device) % len(chains)].clone()
         else:
-            visible = torch.bernoulli(torch.full((count, self.weight.shape[1]), 0.5))
+            visible = torch.bernoulli(self.weight.new_full((count, self.weight.shape[1]), 0.5))
         for _ in range(GIBBS_STEPS):
             visible = gibbs_step(visible, *self.energy_parameters)
         return self(visible).reshape(count, *self.input_shape)

@@ -23,6 +23,7 @@ from trainwell.models import (
     deep_belief,
     densenet,
     fixup_resnet,
+    forecasts,
     fractalnet,
     highway,
     hopfield,
@@ -89,6 +90,7 @@ FAMILY_FILES = (
     densenet,
     recurrent,
     time_series_resnet,
+    forecasts,
     autoencoder,
     variational_autoencoder,
     boltzmann,
@@ -151,10 +153,12 @@ def create(
         options: Options of the model itself, such as `sizes` of `mlp`.
 
     Raises:
-        ModelError: Unknown name or option, or the model cannot take inputs of that shape.
+        ModelError: Unknown name or option, or the model cannot take inputs of that shape or learn
+            the task of the data.
     """
     entry = find_entry(name)
     shape, outputs = _shape_and_outputs(name, data, input_shape, classes)
+    _refuse_other_tasks(name, entry, data)
     spec = ModelSpec(name, shape, outputs, options)
     _refuse_unknown_options(spec, entry)
     if seed is None:
@@ -202,6 +206,16 @@ def _shape_and_outputs(
             remedy="Give data, or input_shape=(3, 32, 32) and classes=10",
         )
     return tuple(shape), outputs
+
+
+def _refuse_other_tasks(name: str, entry: Entry, data: Dataset | None) -> None:
+    if data is None or not entry.tasks or data.task in entry.tasks:
+        return
+    others = [n for n, e in CATALOGUE.items() if data.task in e.tasks]
+    raise ModelError(
+        f"{name} is for {' or '.join(entry.tasks)} tasks, this is a {data.task} task",
+        remedy=f"Use mlp{', or ' + others[0] if others else ''}",
+    )
 
 
 def _refuse_unknown_options(spec: ModelSpec, entry: Entry) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from trainwell.models.entry import Entry
 from trainwell.models.mlp import mlp
 from trainwell.models.pretraining import pretrain_boltzmann_layers
+from trainwell.models.shapes import require_unit_range
 
 
 class DeepBelief(nn.Module):
@@ -31,10 +33,12 @@ class DeepBelief(nn.Module):
     ) -> None:
         super().__init__()
         self.pretrain_epochs = pretrain_epochs
+        self.prepared: Tensor
+        self.register_buffer("prepared", torch.tensor(False))
         self.layers = mlp((math.prod(input_shape),), outputs, sizes, activation="sigmoid")
 
     def prepare(self, inputs: Tensor) -> None:
-        if self.pretrain_epochs:
+        if self.pretrain_epochs and not self.prepared:
             self.pretrain(inputs, self.pretrain_epochs)
 
     def pretrain(self, inputs: Tensor, epochs: int) -> None:
@@ -46,7 +50,12 @@ class DeepBelief(nn.Module):
         Args:
             inputs: `(N, *input_shape)` in [0, 1].
             epochs: Of each layer.
+
+        Raises:
+            ModelError: The inputs are not in [0, 1].
         """
+        require_unit_range("deep_belief", inputs)
+        self.prepared.fill_(True)
         hidden = [m for m in self.layers.modules() if isinstance(m, nn.Linear)][:-1]
         pretrain_boltzmann_layers(hidden, inputs.flatten(1), epochs)
 

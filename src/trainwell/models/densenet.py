@@ -36,16 +36,13 @@ class DenseLayer(nn.Module):
             self.narrow = nn.Conv2d(channels_in, width, 1, bias=False)
             self.norm2 = nn.BatchNorm2d(width)
         self.conv = nn.Conv2d(width, growth, 3, padding=1, bias=False)
-        self.dropout = dropout
+        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         hidden = functional.relu(self.norm1(images), inplace=True)
         if self.narrow is not None and self.norm2 is not None:
             hidden = functional.relu(self.norm2(self.narrow(hidden)), inplace=True)
-        hidden = self.conv(hidden)
-        if self.dropout:
-            hidden = functional.dropout(hidden, self.dropout, self.training)
-        return torch.cat([images, hidden], 1)
+        return torch.cat([images, self.drop(self.conv(hidden))], 1)
 
 
 class Transition(nn.Module):
@@ -131,6 +128,8 @@ def _make_stem(channels: int, first: int, large: bool) -> nn.Module:
 
 PLAIN_PUBLISHED = {(40, 12): "5.24", (100, 12): "4.10", (100, 24): "3.74"}
 COMPRESSED_PUBLISHED = {(100, 12): "4.51", (250, 24): "3.62", (190, 40): "3.46"}
+IMAGENET_PUBLISHED = {121: "25.02", 161: "22.33", 169: "23.80", 201: "22.58"}
+"""161: as the paper had it in its first versions."""
 RECIPE = {**CIFAR_RECIPE, "batch_size": 64}
 
 
@@ -200,6 +199,7 @@ def _make_imagenet(depth: int, counts: Sequence[int], growth: int, first: int) -
         f"Densely connected network of {depth} layers for large images.",
         IMAGENET,
         1000,
+        published=f"{IMAGENET_PUBLISHED[depth]} % top-1 error on ImageNet, one crop",
         suits="shapes",
     )
 

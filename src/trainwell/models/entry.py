@@ -13,6 +13,8 @@ from trainwell.data.dataset import Task
 CIFAR = (3, 32, 32)
 IMAGENET = (3, 224, 224)
 
+CLASSIFICATION: tuple[Task, ...] = ("binary", "multiclass")
+
 Build = Callable[..., nn.Module]
 
 
@@ -33,6 +35,7 @@ class Entry:
             `"reconstruction"`. None: the task of the data.
         preprocess: Steps that the model needs; None: those that suit the data.
         suits: An embedded data set on which it trains at once.
+        tasks: Of the data that it can learn; empty: any.
     """
 
     build: Build
@@ -46,6 +49,7 @@ class Entry:
     task: Task | None = None
     preprocess: tuple[str, ...] | None = None
     suits: str = "digits"
+    tasks: tuple[Task, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,8 @@ class FractalNet(nn.Module):
         outputs: `(N, outputs)` comes out.
         columns: Of each block; the deepest column has `blocks · 2^(columns − 1)` layers.
         widths: Channels of each block. A 1 × 1 convolution changes their number; with it the
-            number of parameters is the published one.
+            number of parameters is the published one. Each block drops more than the one before,
+            up to 0.4.
 
     Raises:
         ModelError: The input is not an image of that size, or there is no column.
@@ -123,7 +124,8 @@ class FractalNet(nn.Module):
             raise ModelError(f"fractalnet needs at least one column, not {columns}")
         self.columns = columns
         self.doublers, self.blocks = nn.ModuleList(), nn.ModuleList()
-        for width, dropout in zip(widths, DROPOUTS, strict=False):
+        for number, width in enumerate(widths):
+            dropout = DROPOUTS[min(number, len(DROPOUTS) - 1)]
             changes = width != channels
             self.doublers.append(
                 ConvolutionUnit(channels, width, 1, 0.0) if changes else nn.Identity()

@@ -116,7 +116,7 @@ class ImageNetResNet(nn.Module):
 
 
 DEPTHS = {
-    18: (BasicBlock, (2, 2, 2, 2), ""),
+    18: (BasicBlock, (2, 2, 2, 2), "27.88 % top-1 error on ImageNet, 10 crops"),
     34: (BasicBlock, (3, 4, 6, 3), "7.40 % top-5 error on ImageNet, 10 crops"),
     50: (Bottleneck, (3, 4, 6, 3), "6.71 % top-5 error on ImageNet, 10 crops"),
     101: (Bottleneck, (3, 4, 23, 3), "6.05 % top-5 error on ImageNet, 10 crops"),

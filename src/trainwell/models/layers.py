@@ -22,10 +22,10 @@ class Layer:
     Attributes:
         name: Within the model.
         kind: Of module.
-        output_shape: Of one example; empty where the layer puts out more than one tensor.
+        output_shape: Of one example; of a recurrent layer that of its hidden values.
         parameters: Numbers that are trained.
-        receptive_field: Pixels of the input, along the longer side, that one output sees; None:
-            all of them, or the layer sees no image.
+        receptive_field: Pixels of the input along the longer side, or steps of a sequence, that one
+            output sees; None: all of them, or the layer sees neither image nor sequence.
         weight_deviation: Standard deviation of its weights; None: it has none.
         output_deviation: Standard deviation of its outputs.
     """
@@ -79,17 +79,18 @@ def describe_layers(model: nn.Module, input_shape: Sequence[int], seed: int = 0)
 
 
 def _describe(name: str, module: nn.Module, output: Any) -> Layer:
-    weight = getattr(module, "weight", None)
-    is_matrix = isinstance(weight, Tensor) and weight.ndim > 1 and weight.numel() > 1
-    is_one = isinstance(output, Tensor)
+    # Recurrent layers put out their hidden values first, and then their state.
+    first = output[0] if isinstance(output, tuple) else output
+    weights = [p.flatten() for p in module.parameters() if p.ndim > 1 and p.numel() > 1]
+    is_spread = first.ndim in (3, 4)
     return Layer(
         name,
         type(module).__name__,
-        tuple(output.shape[1:]) if is_one else (),
+        tuple(first.shape[1:]),
         sum(p.numel() for p in module.parameters() if p.requires_grad),
-        _shown(FieldTracker.field_of(output)) if is_one and output.ndim == 4 else None,
-        float(weight.std()) if is_matrix and isinstance(weight, Tensor) else None,
-        float(output.float().std()) if is_one and output.numel() > 1 else None,
+        _shown(FieldTracker.field_of(first)) if is_spread else None,
+        float(torch.cat(weights).std()) if weights else None,
+        float(first.float().std()) if first.numel() > 1 else None,
     )
 
 
@@ -177,9 +178,13 @@ def _take_everything(field: Field, args: Sequence[Any], options: Mapping[str, An
 
 
 WIDENED_BY: dict[Any, Callable[[Field, Sequence[Any], Mapping[str, Any]], Field]] = {
+    functional.conv1d: _convolve,
     functional.conv2d: _convolve,
+    functional.max_pool1d: _pool,
+    functional.avg_pool1d: _pool,
     functional.max_pool2d: _pool,
     functional.avg_pool2d: _pool,
+    functional.conv_transpose1d: _take_everything,
     functional.conv_transpose2d: _take_everything,
     functional.linear: _take_everything,
     functional.adaptive_avg_pool2d: _take_everything,

@@ -6,7 +6,7 @@ import math
 
 from torch import nn
 
-from trainwell.models.entry import Entry
+from trainwell.models.entry import CLASSIFICATION, Entry
 
 
 def linear(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
@@ -28,12 +28,28 @@ def linear(input_shape: tuple[int, ...], outputs: int) -> nn.Module:
 DIGIT = (1, 28, 28)
 ENTRIES = {
     "linear_regression": Entry(
-        linear, 1805, "Legendre", "One linear layer, squared error.", (13,), 1, suits="diabetes"
+        linear,
+        1805,
+        "Legendre",
+        "One linear layer, squared error.",
+        (13,),
+        1,
+        suits="diabetes",
+        tasks=("regression",),
     ),
     "logistic_regression": Entry(
-        linear, 1958, "Cox", "One linear layer, sigmoid.", (30,), 1, suits="breast-cancer"
+        linear,
+        1958,
+        "Cox",
+        "One linear layer, sigmoid.",
+        (30,),
+        1,
+        suits="breast-cancer",
+        tasks=CLASSIFICATION,
     ),
-    "softmax": Entry(linear, 1959, "Luce", "One linear layer, softmax.", DIGIT),
+    "softmax": Entry(
+        linear, 1959, "Luce", "One linear layer, softmax.", DIGIT, tasks=CLASSIFICATION
+    ),
     "linear_svm": Entry(
         linear,
         1995,
@@ -41,5 +57,6 @@ ENTRIES = {
         "One linear layer, hinge loss and L2 penalty.",
         DIGIT,
         recipe={"loss": "hinge", "learning_rate": 0.01},
+        tasks=CLASSIFICATION,
     ),
 }

@@ -22,6 +22,7 @@ def mlp(
     dropout: float = 0.0,
     normalisation: str = "none",
     initial: str | None = None,
+    slope: float | None = None,
 ) -> nn.Module:
     """Fully connected layers with a non-linearity between them (Rumelhart, Hinton & Williams 1986).
 
@@ -34,9 +35,10 @@ def mlp(
         normalisation: Of `nn.normalisation.NORMALISATIONS`, before the activation.
         initial: Of `nn.initialisation.SCHEMES`; None: He for ReLU and its kin, Glorot for the
             S-shaped, with outputs near zero.
+        slope: Of leaky ReLU, PReLU at first, or alpha of ELU; None: the usual one.
 
     Raises:
-        ModelError: An unknown name.
+        ModelError: An unknown name, or an activation that has no slope.
     """
     hidden = (sizes,) if isinstance(sizes, int) else tuple(sizes)
     pieces = PIECES.get(activation, 1)
@@ -45,7 +47,7 @@ def mlp(
         layers.append(nn.Linear(fan_in, pieces * fan_out))
         if normalisation != "none":
             layers.append(make_normalisation(normalisation, pieces * fan_out, 0))
-        layers.append(make_activation(activation))
+        layers.append(make_activation(activation, slope))
         if dropout:
             layers.append(nn.Dropout(dropout))
     last = hidden[-1] if hidden else math.prod(input_shape)

@@ -52,7 +52,7 @@ class PreActivationBlock(nn.Module):
             )
             for i, kernel in enumerate(kernels)
         )
-        self.dropout = dropout
+        self.drop = nn.Dropout(dropout) if dropout else nn.Identity()
         self.shortcut = None
         if stride > 1 or channels_in != channels_out:
             self.shortcut = nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
@@ -62,10 +62,7 @@ class PreActivationBlock(nn.Module):
         kept = images if self.shortcut is None else self.shortcut(hidden)
         hidden = self.convs[0](hidden)
         for norm, conv in zip(list(self.norms)[1:], list(self.convs)[1:], strict=True):
-            hidden = functional.relu(norm(hidden), inplace=True)
-            if self.dropout:
-                hidden = functional.dropout(hidden, self.dropout, self.training)
-            hidden = conv(hidden)
+            hidden = conv(self.drop(functional.relu(norm(hidden), inplace=True)))
         return hidden + kept
 
 

@@ -1,4 +1,4 @@
-"""What models ask of the shape of their inputs."""
+"""What models ask of their inputs: shape and range."""
 
 from __future__ import annotations
 
@@ -30,6 +30,28 @@ def require_image(name: str, input_shape: tuple[int, ...], smallest: int) -> tup
         )
     channels, height, width = input_shape
     return channels, height, width
+
+
+TOLERANCE = 1e-5
+"""By which rounding may leave [0, 1]."""
+
+
+def require_unit_range(name: str, inputs: Tensor) -> None:
+    """Refuses inputs that cannot be taken as probabilities.
+
+    Args:
+        name: Of the model.
+        inputs: `(N, ...)` as the model sees them.
+
+    Raises:
+        ModelError: A value lies outside [0, 1].
+    """
+    least, most = (float(value) for value in inputs.aminmax())
+    if least < -TOLERANCE or most > 1 + TOLERANCE:
+        raise ModelError(
+            f"{name} takes its inputs as probabilities, they go from {least:.3g} to {most:.3g}",
+            remedy='Preprocess them with "unit_range"',
+        )
 
 
 def sequence_shape(input_shape: tuple[int, ...]) -> tuple[int, int]:

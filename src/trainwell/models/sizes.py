@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
@@ -27,6 +27,24 @@ from trainwell.nn.objective import make_objective
 
 EXAMPLES = 2
 """Batch normalisation needs more than one."""
+
+
+def _count_vector_product(matrix: Sequence[int], *others: Any, **options: Any) -> int:
+    return 2 * math.prod(matrix)
+
+
+def _count_distances(
+    first: Sequence[int], second: Sequence[int], *others: Any, **options: Any
+) -> int:
+    return 2 * math.prod(first) * second[-2]
+
+
+ALSO_COUNTED = {
+    torch.ops.aten.mv: _count_vector_product,
+    torch.ops.aten._cdist_forward: _count_distances,
+    torch.ops.aten._euclidean_dist: _count_distances,
+}
+"""Products that torch's counter does not know."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +69,7 @@ def measure_size(entry: Entry) -> Size:
         model = entry.build(entry.input_shape, entry.outputs).train()
         inputs = torch.empty(EXAMPLES, *entry.input_shape)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCounterMode(display=False, custom_mapping=ALSO_COUNTED) as counter:
         model(inputs)
     # torch counts a multiplication and an addition as two.
     multiply_adds = counter.get_total_flops() // 2 // EXAMPLES

@@ -27,8 +27,12 @@ class TimeSeriesBlock(nn.Module):
         layers: list[nn.Module] = []
         channels = channels_in
         for kernel in KERNELS:
+            if kernel % 2 == 0:
+                # It reaches one step further ahead than back.
+                layers.append(nn.ZeroPad1d((0, 1)))
+            padding = (kernel - 1) // 2
             layers += [
-                nn.Conv1d(channels, channels_out, kernel, padding="same", bias=False),
+                nn.Conv1d(channels, channels_out, kernel, padding=padding, bias=False),
                 nn.BatchNorm1d(channels_out),
                 nn.ReLU(inplace=True),
             ]

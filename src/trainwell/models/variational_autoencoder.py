@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainwell.models.autoencoder import Sizes, as_sizes
 from trainwell.models.entry import Entry
+from trainwell.models.shapes import require_unit_range
 from trainwell.nn.initialisation import initialise_he
 from trainwell.nn.losses import Loss
 
@@ -23,21 +27,28 @@ class VariationalAutoencoder(nn.Module):
     Args:
         input_shape: Shape of one example; `(N, *input_shape)` goes in.
         outputs: The number of values of one example; `(N, outputs)` comes out.
-        code: Dimensions of the code.
-        hidden: Units of the layer between inputs and code.
+        code: Dimensions of the code: more reconstruct better, fewer generate better, since codes
+            drawn at random then are more often like those of real inputs.
+        sizes: Units of the layers between inputs and code; the decoder has them the other way
+            round.
     """
 
     def __init__(
-        self, input_shape: tuple[int, ...], outputs: int, code: int = 16, hidden: int = 400
+        self,
+        input_shape: tuple[int, ...],
+        outputs: int,
+        code: int = 8,
+        sizes: Sizes = (400, 200),
     ) -> None:
         super().__init__()
         self.input_shape, self.code = tuple(input_shape), code
-        size = math.prod(input_shape)
-        self.encoder = nn.Sequential(
-            nn.Flatten(), nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, 2 * code)
-        )
-        self.decoder = nn.Sequential(nn.Linear(code, hidden), nn.ReLU(), nn.Linear(hidden, size))
+        widths = [math.prod(input_shape), *as_sizes(sizes)]
+        self.encoder = nn.Sequential(nn.Flatten(), *_layers([*widths, 2 * code]))
+        self.decoder = nn.Sequential(*_layers([code, *reversed(widths)]))
         initialise_he(self)
+
+    def prepare(self, inputs: Tensor) -> None:
+        require_unit_range("variational_autoencoder", inputs)
 
     def distribute(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the codes of inputs, `(N, code)` each."""
@@ -90,6 +101,14 @@ class VariationalAutoencoder(nn.Module):
         return self.decode(codes).reshape(len(codes), *self.input_shape)
 
 
+def _layers(widths: Sequence[int]) -> list[nn.Module]:
+    """Fully connected layers with ReLU between them."""
+    layers: list[nn.Module] = []
+    for width_in, width_out in itertools.pairwise(widths):
+        layers += [nn.Linear(width_in, width_out), nn.ReLU()]
+    return layers[:-1]
+
+
 ENTRIES = {
     "variational_autoencoder": Entry(
         VariationalAutoencoder,
@@ -98,7 +117,12 @@ ENTRIES = {
         "Codes are distributions: generates and interpolates.",
         (1, 28, 28),
         784,
-        recipe={"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.0},
+        recipe={
+            "optimizer": "adamw",
+            "learning_rate": 2e-3,
+            "weight_decay": 0.0,
+            "batch_size": 128,
+        },
         task="reconstruction",
         preprocess=("unit_range",),
     )

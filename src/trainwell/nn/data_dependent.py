@@ -7,7 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from trainwell.nn.initialisation import initialise, weighted_layers, zero_bias
+from trainwell.nn.initialisation import initialise, zero_bias
+from trainwell.nn.pairing import TRANSPOSED, units_of, weighted_layers
 
 MOST_ROUNDS = 10
 TOLERANCE = 0.05
@@ -45,16 +46,25 @@ def initialise_data_dependent(module: nn.Module, inputs: Tensor) -> None:
     initialise(module, "xavier")
 
     def normalise(layer: nn.Module, outputs: Tensor) -> bool:
-        by_channel = outputs.transpose(0, 1 if outputs.ndim > 2 else -1).flatten(1)
-        deviation, mean = by_channel.std(1), by_channel.mean(1)
+        by_unit = units_of(layer, outputs)
+        deviation, mean = by_unit.std(1), by_unit.mean(1)
         scale = torch.where(deviation > 0, 1 / deviation, torch.ones_like(deviation))
-        shape = (-1, *[1] * (layer.weight.ndim - 1))  # pyright: ignore
-        layer.weight.mul_(scale.view(shape))  # pyright: ignore[reportCallIssue]
+        _scale_units(layer, scale)
         if isinstance(layer.bias, Tensor):
             layer.bias.sub_(mean).mul_(scale)
         return False
 
     _adjust_layers(module, inputs, normalise)
+
+
+def _scale_units(layer: nn.Module, scale: Tensor) -> None:
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    kernel = [1] * (weight.ndim - 2)
+    if isinstance(layer, TRANSPOSED):
+        weight.unflatten(0, (layer.groups, -1)).mul_(scale.view(layer.groups, 1, -1, *kernel))
+    else:
+        weight.mul_(scale.view(-1, 1, *kernel))
 
 
 @torch.no_grad()

@@ -4,116 +4,75 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from trainwell.errors import ModelError
-from trainwell.nn.activations import (
-    Maxout,
-    ShiftedReLU,
-    Threshold,
-    gain_of,
-)
+from trainwell.nn.activations import gain_of
+from trainwell.nn.pairing import TRANSPOSED, Pair, pair_with_activations, weighted_layers
 
-WEIGHTED = (
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-)
-NON_LINEAR = (
-    nn.ReLU,
-    nn.ReLU6,
-    nn.LeakyReLU,
-    nn.PReLU,
-    nn.ELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Tanh,
-    nn.Sigmoid,
-    Maxout,
-    ShiftedReLU,
-    Threshold,
-)
-
-Draw = Callable[[Tensor, int, int, nn.Module | None], object]
+Activation = nn.Module | None
+Draw = Callable[[Tensor, float, float, Activation], object]
 """Fills a weight, given its fan-in, its fan-out and the activation that follows."""
 
 
-def weighted_layers(module: nn.Module) -> list[nn.Module]:
-    """Linear and convolution layers, in the order in which they were registered."""
-    return [m for m in module.modules() if isinstance(m, WEIGHTED)]
+def fans(layer: nn.Module) -> tuple[float, float]:
+    """Inputs of one output and outputs of one input: kernel area times channels for a convolution.
 
-
-def pair_with_activations(module: nn.Module) -> Iterator[tuple[nn.Module, nn.Module | None]]:
-    """Each weighted layer and the activation registered next behind it, before another layer.
-
-    A network that calls its activations as functions shows none; they are taken for ReLU. The
-    last layer has none.
-    """
-    ordered = [m for m in module.modules() if isinstance(m, (*WEIGHTED, *NON_LINEAR))]
-    shows_any = any(isinstance(m, NON_LINEAR) for m in ordered)
-    last = max((i for i, m in enumerate(ordered) if isinstance(m, WEIGHTED)), default=-1)
-    for index, layer in enumerate(ordered):
-        if not isinstance(layer, WEIGHTED):
-            continue
-        follower = ordered[index + 1] if index + 1 < len(ordered) else None
-        if isinstance(follower, NON_LINEAR):
-            yield layer, follower
-        else:
-            yield layer, None if shows_any or index == last else nn.ReLU()
-
-
-def fans(weight: Tensor) -> tuple[int, int]:
-    """Inputs and outputs of one unit: kernel area times channels for a convolution.
+    Of a transposed convolution with a stride only one in so many taps meets a value, so that as
+    many fewer inputs count.
 
     Args:
-        weight: `(out, in)` or `(out, in, *kernel)`.
+        layer: With weights `(out, in)` or `(out, in / groups, *kernel)`; transposed
+            `(in, out / groups, *kernel)`.
     """
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
     area = math.prod(weight.shape[2:])
-    return weight.shape[1] * area, weight.shape[0] * area
+    own, shared = weight.shape[0] / int(getattr(layer, "groups", 1)), weight.shape[1]
+    if isinstance(layer, TRANSPOSED):
+        return own * area / math.prod(layer.stride), shared * area
+    return shared * area, own * area
 
 
 def _normal(deviation: float) -> Draw:
     return lambda weight, fan_in, fan_out, activation: nn.init.normal_(weight, 0.0, deviation)
 
 
-def _xavier(weight: Tensor, fan_in: int, fan_out: int, activation: nn.Module | None) -> None:
+def _xavier(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     nn.init.normal_(weight, 0.0, 1 / math.sqrt(fan_in))
 
 
 def _glorot_uniform(scale: float) -> Draw:
-    def draw(weight: Tensor, fan_in: int, fan_out: int, activation: nn.Module | None) -> None:
+    def draw(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
         bound = scale * math.sqrt(6 / (fan_in + fan_out))
         nn.init.uniform_(weight, -bound, bound)
 
     return draw
 
 
-def _glorot_normal(weight: Tensor, fan_in: int, fan_out: int, activation: nn.Module | None) -> None:
+def _glorot_normal(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     nn.init.normal_(weight, 0.0, math.sqrt(2 / (fan_in + fan_out)))
 
 
-def _he(weight: Tensor, fan_in: int, fan_out: int, activation: nn.Module | None) -> None:
+def _he(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     nn.init.normal_(weight, 0.0, math.sqrt(2 / fan_in))
 
 
-def _by_activation(weight: Tensor, fan_in: int, fan_out: int, activation: nn.Module | None) -> None:
+def _by_activation(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     if isinstance(activation, nn.Sigmoid | nn.Tanh):
         _glorot_normal(weight, fan_in, fan_out, activation)
     else:
         nn.init.normal_(weight, 0.0, gain_of(activation) / math.sqrt(fan_in))
 
 
-def _orthogonal(weight: Tensor, fan_in: int, fan_out: int, activation: nn.Module | None) -> None:
+def _orthogonal(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     nn.init.orthogonal_(weight, gain_of(activation))
 
 
-def _random_walk(weight: Tensor, fan_in: int, fan_out: int, activation: nn.Module | None) -> None:
+def _random_walk(weight: Tensor, fan_in: float, fan_out: float, activation: Activation) -> None:
     if activation is None or isinstance(activation, nn.Identity):
         gain = math.exp(1 / (2 * fan_in))
     elif isinstance(activation, nn.ReLU):
@@ -145,6 +104,9 @@ SCHEMES: dict[str, Draw] = {
 factor 4 that the lectures give for the S-shaped units and √2 for ReLU; `he` (He et al. 2015);
 `orthogonal` (Saxe et al. 2013); `random_walk` (Sussillo & Abbott 2014)."""
 
+PICKING = ("auto", "orthogonal", "random_walk")
+"""Schemes that ask for the activation; for the others nothing needs to be traced."""
+
 
 @torch.no_grad()
 def initialise(module: nn.Module, scheme: str) -> None:
@@ -163,10 +125,11 @@ def initialise(module: nn.Module, scheme: str) -> None:
         raise ModelError(
             f"there is no initialisation {scheme!r}", remedy=f"{hint}Known: {', '.join(SCHEMES)}"
         )
-    for layer, activation in pair_with_activations(module):
+    plain: list[Pair] = [(layer, None) for layer in weighted_layers(module)]
+    for layer, activation in pair_with_activations(module) if scheme in PICKING else plain:
         weight = layer.weight
         assert isinstance(weight, Tensor)
-        SCHEMES[scheme](weight, *fans(weight), activation)
+        SCHEMES[scheme](weight, *fans(layer), activation)
         zero_bias(layer)
 
 

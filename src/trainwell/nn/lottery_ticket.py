@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from trainwell.errors import ModelError
-from trainwell.nn.initialisation import weighted_layers
+from trainwell.nn.pairing import weighted_layers
 
 
 def find_ticket(trained: nn.Module, keep: float) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils import fusion
 
 from trainwell.errors import ModelError
@@ -78,7 +79,8 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
 
     A normalisation directly behind a linear or convolution layer that nothing else reads becomes
     part of that layer's weights (Ioffe & Szegedy 2015, section 3.1, made permanent). Others, such
-    as those before the first layer of a pre-activation block, stay.
+    as those before the first layer of a pre-activation block, stay, and so does one whose layer is
+    called in several places. Dropout, which does nothing then, is taken out.
 
     Args:
         model: Not changed. Must be traceable by `torch.fx`.
@@ -98,6 +100,7 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
             remedy="Fold the parts of the model that are plain sequences",
         ) from error
     modules: dict[str, nn.Module] = dict(traced.named_modules())
+    _take_out_dropout(traced.graph, modules)
     for node in list(traced.graph.nodes):
         fused = _fuse(node, modules)
         if fused is None:
@@ -112,6 +115,13 @@ def fold_batch_norm(model: nn.Module) -> nn.Module:
     return traced
 
 
+def _take_out_dropout(graph: fx.Graph, modules: dict[str, nn.Module]) -> None:
+    for node in list(graph.nodes):
+        if isinstance(_called(node, modules), _DropoutNd | nn.Identity):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+
+
 def _fuse(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
     """The layer before a normalisation with the normalisation in it, if they can be one."""
     norm = _called(node, modules)
@@ -121,11 +131,18 @@ def _fuse(node: fx.Node, modules: dict[str, nn.Module]) -> nn.Module | None:
     layer = _called(before, modules)
     if layer is None or len(before.users) > 1 or norm.running_mean is None:
         return None
+    if _count_calls(before) > 1:
+        return None
     if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         return fusion.fuse_conv_bn_eval(layer, norm)
     if isinstance(layer, nn.Linear):
         return fusion.fuse_linear_bn_eval(layer, norm)
     return None
+
+
+def _count_calls(node: fx.Node) -> int:
+    """How many nodes call the module that this node calls; a shared module has one name."""
+    return sum(n.op == "call_module" and n.target == node.target for n in node.graph.nodes)
 
 
 def _called(node: Any, modules: dict[str, nn.Module]) -> nn.Module | None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from trainwell.nn.losses import Loss
 
@@ -38,29 +37,50 @@ Objective = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Inputs and targets of a batch in, outputs and loss out."""
 
 
-def make_objective(model: nn.Module, loss: Loss, *, compiled: bool = False) -> Objective:
+def make_objective(
+    model: nn.Module,
+    loss: Loss,
+    *,
+    compiled_for: int | None = None,
+    as_one_graph: bool = False,
+) -> Objective:
     """The objective of a model: its own where it has one, else the loss of its outputs.
 
     Args:
-        model: Asked for its own objective; of an averaged model, the module within is asked.
+        model: Asked for its own objective.
         loss: Of outputs and targets.
-        compiled: Whether the model is compiled with `torch.compile`.
+        compiled_for: Examples of the batches for which the model is compiled with `torch.compile`.
+            Others, such as the last of an epoch, run as they are: which code runs depends on the
+            batch alone, not on what was compiled before, so that a resumed run computes alike.
+            None: not compiled.
+        as_one_graph: Whether compiling fails where the model is not one graph.
     """
-    inner = model.module if isinstance(model, AveragedModel) else model
-    if isinstance(inner, OwnObjective):
-        own = torch.compile(inner.measure) if compiled else inner.measure
+    if isinstance(model, OwnObjective):
+        own = _Compiled(model.measure, compiled_for, as_one_graph)
 
         def measure_own(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-            return own(inputs, targets, loss)
+            return own.choose(inputs)(inputs, targets, loss)
 
         return measure_own
-    compute = torch.compile(model) if compiled else model
+    compute = _Compiled(model, compiled_for, as_one_graph)
 
     def measure(inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        outputs = compute(inputs)
+        outputs = compute.choose(inputs)(inputs)
         return outputs, loss(outputs, targets)
 
     return measure
+
+
+class _Compiled:
+    """A function, and what torch.compile makes of it for batches of one size."""
+
+    def __init__(self, plain: Callable[..., Any], size: int | None, as_one_graph: bool) -> None:
+        self.plain, self.size, self.compiled = plain, size, plain
+        if size is not None:
+            self.compiled = torch.compile(plain, fullgraph=as_one_graph, dynamic=False)
+
+    def choose(self, inputs: Tensor) -> Callable[..., Any]:
+        return self.compiled if len(inputs) == self.size else self.plain
 
 
 @runtime_checkable
@@ -68,7 +88,10 @@ class Prepared(Protocol):
     """A model that looks at the training inputs once before it is trained."""
 
     def prepare(self, inputs: Tensor) -> None:
-        """Sets initial weights from data, such as by layer-wise pretraining.
+        """Sets initial weights from data, such as by layer-wise pretraining, or refuses the data.
+
+        What was prepared once, and is trained again, is left as it is: the model notes it in a
+        buffer, so that loaded weights bring it along.
 
         Args:
             inputs: `(N, ...)` of the training split, as the model sees them; held on the device.

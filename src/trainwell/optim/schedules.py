@@ -30,7 +30,7 @@ def constant(level: float = 1.0) -> Schedule:
     Args:
         level: Share of the recipe's rate.
     """
-    _require(level > 0, "level must be above 0")
+    _require(level >= 0, "level must be at least 0")
     return lambda progress: level
 
 
@@ -177,7 +177,7 @@ SCHEDULES: Mapping[str, Callable[..., Schedule]] = {
 }
 
 
-def build_schedule(text: str) -> Schedule:
+def build_schedule(text: str, what: str = "schedule") -> Schedule:
     """The schedule that a recipe describes.
 
     Args:
@@ -185,14 +185,15 @@ def build_schedule(text: str) -> Schedule:
             progress until which it lasts: `"linear(start=0, end=1) until 0.2, constant until 0.6,
             cosine"`. Each part gives shares of the recipe's rate over a progress of its own from
             0 to 1.
+        what: The recipe field, for messages.
 
     Raises:
         RecipeError: Not a schedule.
     """
     parts = split_calls(text)
     if len(parts) < 2:
-        return build_named(text, SCHEDULES, "schedule")
-    described = [_split_until(part) for part in parts]
+        return build_named(text, SCHEDULES, what)
+    described = [_split_until(part, what) for part in parts]
     ends = [end for _, end in described]
     if ends[-1] is None:
         ends[-1] = 1.0
@@ -201,23 +202,23 @@ def build_schedule(text: str) -> Schedule:
     if len(bounds) != len(parts) + 1 or not rises or bounds[-1] != 1.0:
         raise RecipeError(
             f"the parts of {text!r} do not follow each other from 0 to 1",
-            where="schedule",
+            where=what,
             remedy="Write such as: constant until 0.5, cosine",
         )
-    schedules = [build_named(call, SCHEDULES, "schedule") for call, _ in described]
+    schedules = [build_named(call, SCHEDULES, what) for call, _ in described]
     if any(isinstance(schedule, Plateau) for schedule in schedules):
-        raise RecipeError("plateau cannot be a part of a schedule", where="schedule")
+        raise RecipeError("plateau cannot be a part of a schedule", where=what)
     return _chain(schedules, bounds)
 
 
-def _split_until(part: str) -> tuple[str, float | None]:
+def _split_until(part: str, what: str) -> tuple[str, float | None]:
     found = re.fullmatch(r"(.*\S)\s+until\s+([0-9.]+)", part, flags=re.DOTALL)
     if found is None:
         return part, None
     try:
         return found[1], float(found[2])
     except ValueError:
-        raise RecipeError(f"{found[2]!r} is not a number", where="schedule") from None
+        raise RecipeError(f"{found[2]!r} is not a number", where=what) from None
 
 
 def _chain(schedules: Sequence[Schedule], bounds: Sequence[float]) -> Schedule:

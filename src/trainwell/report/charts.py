@@ -22,7 +22,7 @@ class Series:
     Attributes:
         name: In the legend.
         points: In order of x; points that are not finite break the line.
-        colour: A CSS class: `c0` to `c7`, or `faint`.
+        colour: A CSS class: `c0` to `c7`, `faint`, or the broad `band`.
     """
 
     name: str
@@ -176,7 +176,7 @@ def _draw_line(line: Series, points: Sequence[Point], x_scale: Scale, y_scale: S
     last = points[-1]
     title = escape(f"{line.name}: {last[1]:.4g} at {last[0]:g}")
     shape = f'<polyline class="{line.colour}" points="{path}"><title>{title}</title></polyline>'
-    if len(points) == 1 or line.colour != "faint":
+    if len(points) == 1 or line.colour not in ("faint", "band"):
         shape += (
             f'<circle class="{line.colour}" cx="{x_scale(last[0]):.1f}" '
             f'cy="{y_scale(last[1]):.1f}" r="3"><title>{title}</title></circle>'

@@ -8,6 +8,8 @@ from typing import Any
 
 from trainwell.report.charts import Axes, Point, Series, draw_chart
 from trainwell.report.markup import figure
+from trainwell.report.planned_rate import draw_rates
+from trainwell.training.rates import RateForecast
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -16,8 +18,13 @@ COLOURS = 8
 HEALTHY_RATIO = 1e-3
 
 
-def draw_curves(metrics: Rows) -> str:
-    """Every curve that there are readings for."""
+def draw_curves(metrics: Rows, forecast: RateForecast | None = None) -> str:
+    """Every curve that there are readings for, and the planned learning rate.
+
+    Args:
+        metrics: Readings of the run.
+        forecast: Of the learning rate; None where it is not known.
+    """
     windows = [row for row in metrics if row.get("kind") == "window"]
     epochs = [row for row in metrics if row.get("kind") == "epoch"]
     layers = [row for row in metrics if row.get("kind") == "layers"]
@@ -26,10 +33,7 @@ def draw_curves(metrics: Rows) -> str:
         *draw_scores(epochs),
         figure(
             "Learning rate",
-            draw_chart(
-                [Series("learning rate", _column(windows or epochs, "learning_rate"), "c2")],
-                Axes("step", "learning rate"),
-            ),
+            draw_rates(_column(windows or epochs, "learning_rate"), forecast),
         ),
         figure(
             "Gradient norm",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainwell.report.charts import Axes, Series, draw_chart
 from trainwell.report.markup import facts, section, text
+from trainwell.report.pictures import PICTURE, show_pictures
 
 MOST_CLASSES = 24
 MOST_PAIRS = 20
-PICTURE = re.compile(r"data:image/png;base64,[A-Za-z0-9+/=]+")
 
 
 def show_evaluation(evaluation: Mapping[str, Any]) -> str:
@@ -33,21 +32,15 @@ def show_evaluation(evaluation: Mapping[str, Any]) -> str:
     if evaluation.get("worst"):
         parts.append(section(f"Worst mistakes, {split} split", show_worst(evaluation["worst"])))
     if evaluation.get("reconstructions"):
-        pairs = "".join(_show_pictures(pair) for pair in evaluation["reconstructions"])
+        pairs = "".join(show_pictures(pair) for pair in evaluation["reconstructions"])
         note = '<p class="quiet">Above: the example. Below: what the model made of it.</p>'
         pairs = f'{note}<div class="pairs">{pairs}</div>'
         parts.append(section(f"Reconstructions, {split} split", pairs))
     if evaluation.get("samples"):
         note = '<p class="quiet">Made by the model, none of them an example.</p>'
-        sheet = f'{note}<div class="samples">{_show_pictures(evaluation["samples"])}</div>'
+        sheet = f'{note}<div class="samples">{show_pictures(evaluation["samples"])}</div>'
         parts.append(section("Samples", sheet))
     return "".join(parts)
-
-
-def _show_pictures(pictures: Sequence[str]) -> str:
-    """Those that are pictures; a run folder may have been written by anybody."""
-    shown = [p for p in pictures if isinstance(p, str) and PICTURE.fullmatch(p)]
-    return "<div>" + "".join(f'<img src="{p}" alt="">' for p in shown) + "</div>"
 
 
 def show_confusion(evaluation: Mapping[str, Any]) -> str:

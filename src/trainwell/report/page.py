@@ -12,6 +12,9 @@ from typing import Any
 from trainwell.report.curves import draw_curves
 from trainwell.report.markup import facts, section, text
 from trainwell.report.mistakes import show_evaluation
+from trainwell.report.pictures import show_contact_sheet
+from trainwell.report.planned_rate import read_forecast
+from trainwell.training.discipline import count_test_reads, describe_test_reads
 from trainwell.training.run_folder import RunFolder
 
 QUIET_EVENTS = ("epoch",)
@@ -40,12 +43,16 @@ def render(folder: RunFolder) -> str:
     about = folder.read_json("run.json")
     result = folder.read_json_or_empty("result.json")
     metrics = folder.read_metrics()
+    evaluation = folder.read_json_or_empty("evaluation.json")
+    curves = draw_curves(metrics, read_forecast(folder, about, metrics))
+    discipline = describe_test_reads(count_test_reads(folder))
     body = "".join(
         [
-            show_headline(folder.path.name, about, result, metrics),
+            show_headline(folder.path.name, about, result, metrics, discipline),
             show_findings(folder.read_findings()),
-            section("Training", f'<div class="curves">{draw_curves(metrics)}</div>'),
-            show_evaluation(folder.read_json_or_empty("evaluation.json")),
+            section("Training", f'<div class="curves">{curves}</div>'),
+            show_evaluation(evaluation),
+            show_contact_sheet(evaluation),
             show_facts(folder, about),
             show_events(folder.read_events()),
         ]
@@ -65,8 +72,9 @@ def show_headline(
     about: Mapping[str, Any],
     result: Mapping[str, Any],
     metrics: Sequence[Mapping[str, Any]],
+    discipline: str,
 ) -> str:
-    """Name, story, and the final numbers large."""
+    """Name, story, how the test split was used, and the final numbers large."""
     scores = result.get("metrics") or _last_scores(metrics)
     data, model = about["data"], about["model"]
     model_name = model.get("name") or model.get("own")
@@ -74,7 +82,7 @@ def show_headline(
     return (
         f"<header><h1>{text(model_name)} on {text(data['name'])}</h1>"
         f'<p class="quiet">{text(name)}</p>'
-        f"<p>{text(tell_story(result, metrics))}</p>"
+        f"<p>{text(' '.join(filter(None, (tell_story(result, metrics), discipline))))}</p>"
         f'<div class="tiles">{tiles}</div></header>'
     )
 

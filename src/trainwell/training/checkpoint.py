@@ -54,7 +54,7 @@ __all__ = [
 
 TENSORS = ".safetensors"
 # Files whose numbers must be finite; sums of a window may be anything.
-WEIGHTS = ("weights", "average", "early_stop", "optimizer")
+WEIGHTS = ("weights", "average", "selection", "early_stop", "optimizer")
 # A reader that meets a checkpoint being rotated away looks again.
 MOST_SCANS = 10
 

@@ -9,9 +9,8 @@ from trainwell.errors import RunFolderError
 from trainwell.training.lock import LOCK_NAME
 from trainwell.training.retention import is_temporary, list_checkpoints, step_of
 from trainwell.training.run_name import unique_name
-from trainwell.training.storage import Disk
+from trainwell.training.storage import RUN, Disk
 
-RUN = "run.json"
 CHECKPOINTS = "checkpoints"
 STARTED = (
     LOCK_NAME,

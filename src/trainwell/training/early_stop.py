@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 
@@ -50,9 +49,3 @@ class EarlyStop:
         self.best_loss = math.inf if best is None else best
         self.best_epoch, self.stopped = fields["best_epoch"], fields["stopped"]
         self.best_weights = dict(tensors)
-
-    def load_best(self, model: nn.Module) -> None:
-        """Puts the best weights into the model, where there are any."""
-        if self.best_weights:
-            with torch.no_grad():
-                model.load_state_dict(self.best_weights)

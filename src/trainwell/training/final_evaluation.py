@@ -18,6 +18,8 @@ WORST = 24
 SAMPLES = 48
 RECONSTRUCTED = 12
 MOST_SCATTER_POINTS = 2000
+DARK = 32
+"""Bytes that are all below it come from a narrower range, such as the 0 to 16 of `digits`."""
 
 
 def describe_evaluation(data: Dataset, split_name: str, evaluation: Evaluation) -> dict[str, Any]:
@@ -153,19 +155,22 @@ def _show_example(data: Dataset, split: Split, index: int) -> dict[str, Any]:
     return {"image": None, "values": None}
 
 
-def encode_picture(image: Tensor) -> str:
+def encode_picture(image: Tensor, span: tuple[float, float] | None = None) -> str:
     """A PNG as a `data:` address.
 
     Args:
-        image: `(C, H, W)`, uint8 or scaled to the range that it has; 1 or 3 channels are shown.
+        image: `(C, H, W)`; 1 or 3 channels are shown.
+        span: The values of black and white; None: bytes are shown as they are, other numbers and
+            bytes that are all dark by the range that they have.
     """
     from PIL import Image
 
     shown = image[:3] if image.shape[0] >= 3 else image[:1]
-    if shown.dtype != torch.uint8 or int(shown.max()) < 32:
+    if span is not None or shown.dtype != torch.uint8 or int(shown.max()) < DARK:
         values = shown.double()
-        span = (values.max() - values.min()).clamp_min(1e-12)
-        shown = ((values - values.min()) / span * 255).to(torch.uint8)
+        low, high = span or (float(values.min()), float(values.max()))
+        shares = (values - low) / max(high - low, 1e-12)
+        shown = (shares.clamp(0, 1) * 255).round().to(torch.uint8)
     pixels = shown.permute(1, 2, 0).contiguous().numpy()
     picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     buffer = io.BytesIO()

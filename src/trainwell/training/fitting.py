@@ -11,14 +11,19 @@ import torch
 from torch import nn
 
 from trainwell.data.dataset import Dataset
-from trainwell.errors import NonFiniteError
+from trainwell.errors import ModelError, NonFiniteError, TrainwellError
+from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Generative, Prepared
 from trainwell.training.checkpoint import Checkpoint
+from trainwell.training.compilation import resolve_compilation
+from trainwell.training.contact_sheet import show_augmented
+from trainwell.training.digest import digest_weights
 from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
-from trainwell.training.fingerprint import digest_weights, fingerprint
-from trainwell.training.nonfinite import describe_non_finite
+from trainwell.training.fingerprint import fingerprint
+from trainwell.training.nonfinite import describe_non_finite, describe_unmeasured
 from trainwell.training.observer import Observer, Progress
+from trainwell.training.own_code import name_of
 from trainwell.training.precision import Resolved, resolve_precision
 from trainwell.training.randomness import RunRandomness
 from trainwell.training.recipe import Recipe
@@ -75,8 +80,20 @@ def prepare(
         loss = try_forward(model, loss_of, few)
         if resolved is None:
             resolved = resolve_precision(recipe.precision, model, loss, few.inputs, few.targets)
+            draft = dataclasses.replace(draft, loss=loss, resolved=resolved)
+            resolved = _resolve_compilation(draft)
     resolved.arrange(model)
-    return dataclasses.replace(draft, loss=loss, resolved=resolved)
+    return dataclasses.replace(draft, loss=loss, resolved=resolved, own_loss=loss_fn)
+
+
+def _resolve_compilation(setting: Setting) -> Resolved:
+    """Whether the model is compiled, tried on a full batch of the training."""
+    recipe, data = setting.recipe, setting.data
+    trainable = dataclasses.replace(setting, recipe=recipe.replace(accumulate=1))
+    batches = trainable.batches(data.train, train=True)
+    batch = next(iter(batches.read()))
+    in_all = (recipe.epochs or 0) * len(batches)
+    return resolve_compilation(recipe, setting.model, setting.loss, setting.resolved, batch, in_all)
 
 
 def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,6 +111,7 @@ def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[
     return {
         "name": name,
         "model": dict(model),
+        "own_loss": None if setting.own_loss is None else name_of(setting.own_loss),
         "data": {
             "name": data.name,
             "origin": dict(data.origin),
@@ -103,6 +121,8 @@ def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[
             "columns": list(data.columns),
             "schema": [dict(column) for column in data.schema],
             "held_shape": held_shape(data),
+            "held_dtype": held_dtype(data),
+            "held_range": held_range(data),
             "input_shape": list(data.input_shape),
             "sizes": sizes,
             "notes": list(data.notes),
@@ -111,7 +131,22 @@ def describe_run(name: str, setting: Setting, model: Mapping[str, Any]) -> dict[
         "environment": describe_environment(setting.device),
         "resolved": setting.resolved.to_dict(),
         "parameters": count_parameters(setting.model),
+        "steps_per_epoch": len(setting.batches(data.train, train=True)),
     }
+
+
+def refuse_missing_loss(folder: RunFolder, about: Mapping[str, Any], loss_fn: Loss | None) -> None:
+    """Stops where a run had a loss of the user's own and the loss of the task would be taken.
+
+    Raises:
+        ModelError: It did, and the loss was not given again.
+    """
+    if loss_fn is None and about.get("own_loss"):
+        raise ModelError(
+            f"the run was trained with a loss of your own, {about['own_loss']}",
+            where=str(folder.path),
+            remedy="Give it again in Python, with loss_fn=...",
+        )
 
 
 def write_parts(folder: RunFolder, setting: Setting) -> None:
@@ -132,12 +167,28 @@ def write_parts(folder: RunFolder, setting: Setting) -> None:
     size = sum(t.numel() * t.element_size() for t in setting.model.state_dict().values())
     forecast = folder.refuse_if_too_small(4 * size * (setting.recipe.keep + 1))
     folder.note("forecast", str(forecast))
+    for message in data.notes:
+        folder.note("data", message)
 
 
 def held_shape(data: Dataset) -> list[int] | None:
     """Shape of one example as held; None for streamed data."""
     inputs = data.train.inputs
     return list(inputs.shape[1:]) if isinstance(inputs, torch.Tensor) else None
+
+
+def held_dtype(data: Dataset) -> str | None:
+    """Type of the inputs as held, such as `"uint8"`; None for streamed data."""
+    inputs = data.train.inputs
+    return str(inputs.dtype).removeprefix("torch.") if isinstance(inputs, torch.Tensor) else None
+
+
+def held_range(data: Dataset) -> dict[str, Any] | None:
+    """Whether images are held as integers, and their largest value; None for other data."""
+    inputs = data.train.inputs
+    if data.kind != "image" or not isinstance(inputs, torch.Tensor):
+        return None
+    return {"integer": not inputs.is_floating_point(), "largest": float(inputs.max())}
 
 
 def run_training(
@@ -162,7 +213,7 @@ def run_training(
         NonFiniteError: A loss or gradient was not finite.
     """
     began = time.monotonic()
-    prints = fingerprint(setting.recipe, setting.model, setting.data)
+    prints = fingerprint(setting.recipe, setting.model, setting.data, setting.own_loss)
     with RunRandomness(setting.recipe.seed, setting.device), folder.open_metrics() as metrics:
 
         def make_recorder(state: TrainingState, position: Position) -> RunRecorder:
@@ -185,6 +236,11 @@ def run_training(
             error.run_folder = str(folder.path)
             folder.write_findings([describe_non_finite(error).to_dict()])
             _tell_ended(observers, "not_finite")
+            raise
+        except BaseException as error:
+            _tell_ended(observers, "failed")
+            if isinstance(error, TrainwellError):
+                folder.note("failed", str(error))
             raise
         if reason == "interrupted":
             _tell_ended(observers, reason)
@@ -212,7 +268,7 @@ def _all_inputs(setting: Setting) -> torch.Tensor:
 def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> None:
     """Evaluates the weights that the training leaves; the test split is read only here."""
     setting, position = session.setting, session.loop.position
-    model, data = session.keep_best(), setting.data
+    model, data = session.loop.selection.load_kept(), setting.data
     scores = setting.evaluator(data.valid).measure(model).named("valid")
     split_name, evaluated = "valid", None
     if data.test is not None:
@@ -220,13 +276,17 @@ def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> N
         evaluated = setting.evaluator(data.test).measure(model)
         scores |= evaluated.named("test")
     evaluated = evaluated or setting.evaluator(data.valid).measure(model)
+    scaler = session.loop.step.scaler
     described = describe_evaluation(data, split_name, evaluated)
+    described["augmented"] = show_augmented(data, session.loop.batches, position.epoch)
     if isinstance(model, Generative):
         described["samples"] = show_samples(data, model.generate(SAMPLES))
     folder.write_json("evaluation.json", described)
     row = {"kind": "final", "step": position.step, "epoch": position.epoch, **scores}
     session.loop.recorder.record(row)
-    metrics = {**_last_train_scores(folder), **scores}
+    epochs = [row for row in folder.read_metrics() if row["kind"] == "epoch"]
+    _keep_finding(folder, describe_unmeasured(epochs))
+    metrics = {**_train_scores(epochs), **scores}
     folder.write_json(
         "result.json",
         {
@@ -235,13 +295,19 @@ def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> N
             "steps": position.step,
             "seconds": round(time.monotonic() - began, 3),
             "metrics": metrics,
+            "skipped_updates": 0 if scaler is None else int(scaler.skipped),
             "weights_sha256": digest_weights(model.state_dict()),
         },
     )
 
 
-def _last_train_scores(folder: RunFolder) -> dict[str, Any]:
-    epochs = [row for row in folder.read_metrics() if row["kind"] == "epoch"]
+def _keep_finding(folder: RunFolder, finding: Finding | None) -> None:
+    """Adds a finding to those of the run, unless it is there: a run may end twice, if killed."""
+    if finding is not None and finding.to_dict() not in (known := folder.read_findings()):
+        folder.write_findings([*known, finding.to_dict()])
+
+
+def _train_scores(epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {k: v for k, v in (epochs[-1] if epochs else {}).items() if k.startswith("train_")}
 
 
@@ -256,6 +322,7 @@ def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Obser
         model=model.get("name") or model["own"],
         data=setting.data.name,
         parameters=count_parameters(setting.model),
+        notes=() if loop.position.step else setting.data.notes,
     )
     for observer in observers:
         observer.started(progress)

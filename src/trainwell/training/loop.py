@@ -9,14 +9,17 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from trainwell.data.batches import Batches
-from trainwell.errors import NonFiniteError
+from trainwell.data.batches import Batch, Batches
+from trainwell.errors import NonFiniteError, TrainwellError
 from trainwell.optim.schedules import Plateau
+from trainwell.training.dropout_plan import DropoutPlan
 from trainwell.training.early_stop import EarlyStop
-from trainwell.training.evaluation import EvaluationStopped, Evaluator
+from trainwell.training.evaluation import EvaluationStopped
 from trainwell.training.metrics import Totals
+from trainwell.training.model_failure import explain_failure
 from trainwell.training.observer import Observer
 from trainwell.training.recipe import Recipe
+from trainwell.training.selection import Selection
 from trainwell.training.signals import StopRequest
 from trainwell.training.state import Position
 from trainwell.training.step import PATIENCE_OF_SCALER, LayerReading, TrainingStep
@@ -46,13 +49,13 @@ class Loop:
     Attributes:
         recipe: Complete.
         model: What is trained.
-        validated: What is validated: the model, or the average of its weights.
         batches: Of the training split.
-        evaluator: Of the validation split.
+        selection: Validates, and keeps the weights that the training leaves.
         step: Makes the updates.
         position: How far the training is.
         window, epoch: Sums since the last reading and since the epoch's start.
-        early_stop: Remembers the best weights.
+        early_stop: Says when to stop.
+        dropout: Sets how much is dropped in an epoch; None: as the model says.
         recorder: Keeps readings, events and checkpoints.
         stop: Whether a signal has asked to stop.
         observers: Told of every reading.
@@ -60,14 +63,14 @@ class Loop:
 
     recipe: Recipe
     model: nn.Module
-    validated: nn.Module
     batches: Batches
-    evaluator: Evaluator
+    selection: Selection
     step: TrainingStep
     position: Position
     window: Totals
     epoch: Totals
     early_stop: EarlyStop
+    dropout: DropoutPlan | None
     recorder: Recorder
     stop: StopRequest
     observers: Sequence[Observer] = ()
@@ -95,6 +98,8 @@ class Loop:
         self.model.train()
         still_frozen(self.model)
         position = self.position
+        if self.dropout is not None:
+            self.dropout.arrange(position.epoch)
         # Checked before reading: a stream that starts its workers is slow to end.
         if position.batch == self.steps_per_epoch:
             return not self.stop.is_raised
@@ -103,18 +108,27 @@ class Loop:
                 return False
             ends_epoch = position.batch + 1 == self.steps_per_epoch
             ends_window = ends_epoch or (position.batch + 1) % self.recipe.window == 0
-            layers = None
-            if ends_window and self.recipe.watch:
-                layers = self.step.instrumented(batch, position.step)
-            else:
-                self.step.plain(batch, position.step)
+            layers = self._update(batch, is_read=ends_window and self.recipe.watch)
             position.step += 1
             position.batch += 1
             if ends_window:
                 self._close_window(layers)
-            if self._is_checkpoint_due() and not ends_epoch:
+            is_due = self._is_checkpoint_due() or (ends_window and self._is_checkpoint_old())
+            if is_due and not ends_epoch:
                 self._save()
         return not self.stop.is_raised
+
+    def _update(self, batch: Batch, *, is_read: bool) -> LayerReading | None:
+        step = self.position.step
+        try:
+            if is_read:
+                return self.step.instrumented(batch, step)
+            self.step.plain(batch, step)
+        except TrainwellError:
+            raise
+        except Exception as error:
+            raise explain_failure(error, f"step {step + 1}") from error
+        return None
 
     def _close_window(self, layers: LayerReading | None) -> None:
         self._stop_if_not_finite()
@@ -124,11 +138,16 @@ class Loop:
         self.window.move_to(self.epoch)
 
     def _window_reading(self) -> dict[str, float]:
-        return {
+        reading = {
             **self.window.read("train"),
             "gradient_norm": float(self.step.gradient_norm),
             "learning_rate": self.step.rates.at(self.position.step - 1),
         }
+        if self.step.scaler is not None:
+            reading["skipped_updates"] = int(self.step.scaler.skipped)
+        if self.step.penalty is not None:
+            reading["penalty"] = float(self.step.penalty.value())
+        return reading
 
     def _stop_if_not_finite(self) -> None:
         bad_step = self.step.guard.find_step(self.position.step)
@@ -147,9 +166,14 @@ class Loop:
     def _close_epoch(self) -> bool:
         """Validates, tells and saves; False when asked to stop meanwhile."""
         try:
-            scores = self.evaluator.measure(self.validated).named("valid")
+            scores = self.selection.validate(self.position.epoch)
         except EvaluationStopped:
             return False
+        except TrainwellError:
+            raise
+        except Exception as error:
+            when = f"validation after epoch {self.position.epoch + 1}"
+            raise explain_failure(error, when) from error
         reading = {
             **self.epoch.read("train"),
             **scores,
@@ -162,11 +186,19 @@ class Loop:
         schedule = self.step.rates.schedule
         if isinstance(schedule, Plateau):
             schedule.observe(scores["valid_loss"])
-        self.early_stop.observe(scores["valid_loss"], self.position.epoch, self.validated)
+        validated = self.selection.validated
+        self.early_stop.observe(scores["valid_loss"], self.position.epoch, validated)
         is_last = self.position.epoch == self.recipe.epochs or self.early_stop.stopped
+        if is_last:
+            self._choose_weights(scores["valid_loss"])
         if is_last or self._is_checkpoint_due() or self._is_checkpoint_old():
             self._save()
         return not (self.stop.is_raised and not is_last)
+
+    def _choose_weights(self, valid_loss: float) -> None:
+        self.selection.choose(valid_loss)
+        if self.selection.told:
+            self.recorder.note("kept_weights", self.selection.told)
 
     def _tell(self, kind: str, reading: Mapping[str, Any], *, epoch_ended: bool = False) -> None:
         position = self.position

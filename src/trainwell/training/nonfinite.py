@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +19,14 @@ from trainwell.nn.objective import make_objective
 
 
 def explain_non_finite(
-    model: nn.Module, loss: Loss, batch: Batch, ids: Tensor, *, step: int, batch_number: int
+    model: nn.Module,
+    loss: Loss,
+    batch: Batch,
+    ids: Tensor,
+    precision: contextlib.AbstractContextManager[object],
+    *,
+    step: int,
+    batch_number: int,
 ) -> NonFiniteError:
     """The error that names step, batch, examples and the first layer that is not finite.
 
@@ -25,18 +35,18 @@ def explain_non_finite(
         loss: Mean over a batch.
         batch: The one that was refused.
         ids: Rows in the source of its examples, `(N,)`.
+        precision: Context in which the run's forward passes run: what overflows in float16 need
+            not overflow in float32.
         step: Number of the update that was not made, from 1.
         batch_number: Of the batch in its epoch, from 1.
     """
     replica = copy.deepcopy(model)
-    layer, outputs = find_first_layer(replica, batch.inputs)
+    with precision:
+        layer, outputs = find_first_layer(replica, batch.inputs)
+        _, value = make_objective(replica, loss)(batch.inputs, batch.targets)
     rows = ids[_bad_rows(batch, outputs)].tolist()
-    _, value = make_objective(replica, loss)(batch.inputs, batch.targets)
     value.backward()
-    seen = f"the loss is {float(value.detach()):g}"
-    if torch.isfinite(value):
-        parameters = [n for n, p in replica.named_parameters() if _is_bad(p.grad)]
-        seen = f"the gradient of {parameters[0] if parameters else 'a parameter'} is not finite"
+    seen = _describe_seen(replica, value.detach())
     origin = f"; the first values that are not finite come out of {layer}" if layer else ""
     named = f"; rows {', '.join(map(str, rows[:10]))}" if rows else ""
     return NonFiniteError(
@@ -46,6 +56,16 @@ def explain_non_finite(
         layer=layer,
         remedy="Lower the learning rate, clip the gradients (clip_norm), or look at these rows",
     )
+
+
+def _describe_seen(replica: nn.Module, loss: Tensor) -> str:
+    if not torch.isfinite(loss):
+        return f"the loss is {float(loss):g}"
+    parameters = [name for name, p in replica.named_parameters() if _is_bad(p.grad)]
+    if parameters:
+        return f"the gradient of {parameters[0]} is not finite"
+    # Dropout draws other numbers the second time.
+    return "the loss or a gradient was not finite, but is when the batch is run again,"
 
 
 def describe_non_finite(error: NonFiniteError) -> Finding:
@@ -59,6 +79,32 @@ def describe_non_finite(error: NonFiniteError) -> Finding:
         cause=f"{error.found}.",
         remedy=f"{error.remedy}.",
     )
+
+
+def describe_unmeasured(epochs: Sequence[Mapping[str, Any]]) -> Finding | None:
+    """The finding that the validation loss was not finite in some epochs (B4); None if it was.
+
+    Args:
+        epochs: Rows of the metrics that belong to epochs.
+    """
+    bad = [row for row in epochs if not _is_number(row.get("valid_loss"))]
+    if not bad:
+        return None
+    return Finding(
+        code="exploding_or_nan",
+        severity="warning",
+        where="validation",
+        step=bad[0]["step"],
+        evidence={"epochs": len(epochs), "not_finite": len(bad)},
+        cause=f"The validation loss was not finite after {len(bad)} of {len(epochs)} epochs, but "
+        "the training loss was: the model does something else in evaluation mode, or validation "
+        "examples lie far outside of the training's.",
+        remedy="Look at what the model does in evaluation mode, and at the validation examples.",
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def find_first_layer(model: nn.Module, inputs: Tensor) -> tuple[str, Tensor]:

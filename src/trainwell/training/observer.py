@@ -19,6 +19,7 @@ class Progress:
         model: Its name.
         data: Its name.
         parameters: Numbers that are trained.
+        notes: What the reader of the data did that the user should know; empty when resumed.
     """
 
     epochs: int
@@ -28,6 +29,7 @@ class Progress:
     model: str
     data: str
     parameters: int
+    notes: tuple[str, ...] = ()
 
 
 class Observer(Protocol):
@@ -46,5 +48,5 @@ class Observer(Protocol):
         ...
 
     def ended(self, reason: str) -> None:
-        """It is over: `"finished"`, `"early_stop"`, `"interrupted"` or `"not_finite"`."""
+        """It is over: `"finished"`, `"early_stop"`, `"interrupted"`, `"not_finite"`, `"failed"`."""
         ...

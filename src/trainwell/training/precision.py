@@ -34,10 +34,12 @@ class Resolved:
     Attributes:
         precision: `"float32"`, `"bfloat16"` or `"float16"`.
         memory_format: `"contiguous"` or `"channels_last"`.
+        compiled: Whether full batches go through a model compiled with `torch.compile`.
     """
 
     precision: str
     memory_format: str = "contiguous"
+    compiled: bool = False
 
     @property
     def autocast(self) -> torch.dtype | None:
@@ -61,9 +63,9 @@ class Resolved:
         """Gives the weights of a model this layout, in place."""
         return model.to(memory_format=self.layout)  # pyright: ignore[reportCallIssue]
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, Any]:
         """As plain JSON types."""
-        return {"precision": self.precision, "memory_format": self.memory_format}
+        return vars(self).copy()
 
 
 PLAIN = Resolved("float32")
@@ -89,15 +91,15 @@ def resolve_precision(
     candidates = list_candidates(model, inputs)
     if len(candidates) == 1:
         return PLAIN
-    key = _describe_machine(model, inputs)
-    known = _read_memory().get(key)
+    key = describe_machine(model, inputs, PLAIN)
+    known = read_memory().get(key)
     if known in [c.to_dict() for c in candidates]:
         return Resolved(**known)
     times = _time(candidates, model, loss, inputs, targets)
     seconds = dict(zip(candidates, times, strict=True))
     best = min(candidates, key=seconds.__getitem__)
     chosen = best if seconds[best] <= DECISIVE * seconds[PLAIN] else PLAIN
-    _remember(key, chosen)
+    remember(key, chosen.to_dict())
     return chosen
 
 
@@ -130,7 +132,7 @@ def _time(
         for index, candidate in enumerate(candidates):
             began = time.perf_counter()
             _pass(candidate, copies[index], loss, batches[index], targets)
-            _wait(inputs.device)
+            wait_for(inputs.device)
             seconds[index].append(time.perf_counter() - began)
     # The first pass of each pays for set-up.
     return [statistics.median(times[1:]) for times in seconds]
@@ -145,13 +147,16 @@ def _pass(
     value.backward()
 
 
-def _wait(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Waits until the device has done what it was told."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _describe_machine(model: nn.Module, inputs: Tensor) -> str:
+def describe_machine(model: nn.Module, inputs: Tensor, resolved: Resolved) -> str:
+    """A key for what was measured: the machine, the model, its inputs and how it computes."""
     facts: Iterable[Any] = (
+        resolved,
         model,
         tuple(inputs.shape),
         inputs.device,
@@ -171,7 +176,8 @@ def _memory_path() -> Path:
     return Path(base) / "precision.json"
 
 
-def _read_memory() -> dict[str, Any]:
+def read_memory() -> dict[str, Any]:
+    """What was measured on this machine before."""
     try:
         memory = json.loads(_memory_path().read_text())
     except (OSError, ValueError):
@@ -179,11 +185,12 @@ def _read_memory() -> dict[str, Any]:
     return memory if isinstance(memory, dict) else {}
 
 
-def _remember(key: str, chosen: Resolved) -> None:
+def remember(key: str, measured: Any) -> None:
+    """Keeps what was measured, as JSON types."""
     path = _memory_path()
     # Losing this file costs a second at the next start; it must never stop a run.
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps({**_read_memory(), key: chosen.to_dict()}))
+        temporary.write_text(json.dumps({**read_memory(), key: measured}))
         temporary.replace(path)

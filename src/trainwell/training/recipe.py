@@ -12,27 +12,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy
 import tomli_w
 
 from trainwell.data.augment import compose
 from trainwell.errors import RecipeError
 from trainwell.named_call import require_name, split_calls
 from trainwell.nn.losses import LOSSES
+from trainwell.optim.averaging import build_averaging
 from trainwell.optim.optimizers import ChosenOptimizer, find_optimizer
 from trainwell.optim.schedules import Unit, build_schedule
 
 DEFAULT_OPTIMIZER = "nesterov"
-USUAL_SCHEDULE = "cosine"
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+LARGEST_INTEGER = 2**63 - 1
+"""Of TOML, and no more than torch takes for a seed."""
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What one run is told.
 
-    A field left None is chosen for the model and the data, else for the optimiser; the recipe in
-    the run folder says what was chosen.
+    A field left None is chosen for the model and the data, else for the optimiser, as
+    `trainwell.explain` tells; the recipe in the run folder says what was chosen.
 
     Attributes:
         epochs: Passes over the training split.
@@ -45,20 +49,32 @@ class Recipe:
         momentum: Of optimisers that have one, in [0, 1).
         weight_decay: Of parameters with two or more dimensions.
         schedule: As `trainwell.optim.schedules.build_schedule` takes it: a name with options, or
-            several one after the other.
+            several one after the other; None: what suits the model, else cosine.
         schedule_unit: Whether the rate changes at every `"step"` or once an `"epoch"`.
-        warmup: Share of the training in which the rate rises linearly, in [0, 1).
+        warmup: Share of the training in which the rate rises linearly, in [0, 1); None: what
+            suits the model, else 0.05.
         precision: `"auto"` measures bfloat16 where the processor has it, and takes the faster.
-        compile: Whether the model is compiled with `torch.compile`.
+        compile: Whether the model is compiled with `torch.compile`; `"auto"`: where the training
+            is long and it was measured to be faster.
         clip_norm: Gradients are scaled down to this norm; None: not clipped.
         accumulate: Batches whose gradients are averaged into one update.
-        average: Decay of an exponential average of the weights, in [0, 1); the averaged weights
-            are validated and kept. None: no average.
+        average: Of the weights, as `trainwell.optim.averaging.build_averaging` takes it:
+            `"exponential(decay=0.995)"`, `"stochastic"`, `"checkpoints"`; a number is the decay of
+            an exponential one. The average is validated, and kept if it validates better than the
+            trained weights. None: no average.
+        l1: Of a penalty l1 · Σ|w| on weights with two or more dimensions, at least 0.
+        l2: Of a penalty l2 / 2 · Σw² on them, at least 0.
+        max_norm: To which the incoming weights of each unit are limited; None: not.
+        dropout_schedule: Shares of the model's dropout probabilities, written as a `schedule`, such
+            as `"linear(start=0, end=1)"`; None: all the time as the model says.
         early_stop: Epochs to look ahead for a better validation loss before stopping and going
             back to the best weights; None: train to the end.
         augment: Names of `trainwell.data.augment.AUGMENTATIONS`, with options, in order, such as
             `("flip", "rotate(degrees=10)")`.
         label_smoothing: Probability spread over all classes, in [0, 1).
+        mixup: Each example is mixed with another of its batch, in a share from Beta(mixup, mixup)
+            (Zhang et al. 2018, with 0.2 to 1); of a classification only. The training accuracy
+            counts the dominant class. None: examples stay as they are.
         start_from: A run folder or safetensors file with the weights to begin with; what does not
             fit, such as a head for other classes, starts fresh.
         freeze: Patterns of names of parameters that are not trained, such as `"blocks.0.*"`.
@@ -71,8 +87,8 @@ class Recipe:
         watch: Whether layers are read during the training (instrumented steps).
         device: `"auto"` (an accelerator if there is one), `"cpu"`, `"cuda"`, `"cuda:1"`, ...
         window: Updates between two readings of the training loss.
-        checkpoint_every: Updates between two checkpoints; None: at the end of an epoch, if the
-            last one is at least `checkpoint_seconds` old, and at the end.
+        checkpoint_every: Updates between two checkpoints; None: at the end of a window or an epoch,
+            if the last one is at least `checkpoint_seconds` old, and at the end.
         checkpoint_seconds: See `checkpoint_every`.
         keep: Whole checkpoints kept, at least 2.
         deterministic: Refuse operations that are not deterministic.
@@ -85,17 +101,22 @@ class Recipe:
     learning_rate: float | None = None
     momentum: float | None = None
     weight_decay: float | None = None
-    schedule: str = USUAL_SCHEDULE
+    schedule: str | None = None
     schedule_unit: Unit = "step"
-    warmup: float = 0.05
+    warmup: float | None = None
     precision: Precision = "auto"
-    compile: bool = False
+    compile: bool | str = "auto"
     clip_norm: float | None = None
     accumulate: int = 1
-    average: float | None = None
+    average: float | str | None = None
+    l1: float = 0.0
+    l2: float = 0.0
+    max_norm: float | None = None
+    dropout_schedule: str | None = None
     early_stop: int | None = None
     augment: tuple[str, ...] | None = None
     label_smoothing: float = 0.0
+    mixup: float | None = None
     loss: str | None = None
     start_from: str | None = None
     freeze: tuple[str, ...] = ()
@@ -135,33 +156,6 @@ class Recipe:
     def replace(self, **fields: Any) -> Recipe:
         """This recipe with some fields changed, checked as a new one is."""
         return Recipe.from_fields({**dataclasses.asdict(self), **fields})
-
-    def complete(self, suited: Mapping[str, Any]) -> Recipe:
-        """This recipe with every open field filled.
-
-        Args:
-            suited: Fields that suit the model; what it leaves open too is taken from the
-                optimiser, then from trainwell's defaults.
-        """
-        chosen = {k: v for k, v in suited.items() if getattr(self, k) is None}
-        recipe = dataclasses.replace(self, **chosen)
-        name = recipe.optimizer or DEFAULT_OPTIMIZER
-        kind = find_optimizer(name).kind
-        usual = {
-            "epochs": 20,
-            "batch_size": 128,
-            "optimizer": name,
-            "learning_rate": kind.learning_rate,
-            "weight_decay": kind.weight_decay,
-            "momentum": kind.momentum,
-            "augment": (),
-        }
-        missing = {k: v for k, v in usual.items() if getattr(recipe, k) is None}
-        if not kind.follows_rate:
-            missing |= {"schedule": "constant", "warmup": 0.0}
-        if kind.searches and recipe.precision == "auto":
-            missing["precision"] = "float32"
-        return dataclasses.replace(recipe, **missing)
 
     def to_toml(self) -> str:
         """TOML text; fields that are None are left out."""
@@ -231,6 +225,14 @@ def _accepted(hint: Any) -> tuple[Any, ...]:
 
 def _coerce(name: str, value: Any) -> Any:
     accepted = _accepted(typing.get_type_hints(Recipe)[name])
+    if isinstance(value, numpy.generic):
+        value = value.item()
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        raise RecipeError(
+            f"{name} is too large a number",
+            where="recipe",
+            remedy=f"Use at most {LARGEST_INTEGER}",
+        )
     if isinstance(value, list | tuple) and tuple in accepted:
         return tuple(value)
     if isinstance(value, int) and not isinstance(value, bool) and float in accepted:
@@ -247,9 +249,11 @@ def _refuse_impossible(recipe: Recipe) -> None:
     _require_range(recipe, ("unfreeze_every",), low=1)
     _require_range(recipe, counts, low=1)
     _require_range(recipe, ("keep",), low=2)
-    _require_range(recipe, ("workers", "weight_decay", "checkpoint_seconds", "seed"), low=0)
-    _require_range(recipe, ("learning_rate", "clip_norm"), above=0)
-    shares = ("momentum", "warmup", "average", "label_smoothing")
+    _require_range(
+        recipe, ("workers", "weight_decay", "checkpoint_seconds", "seed", "l1", "l2"), low=0
+    )
+    _require_range(recipe, ("learning_rate", "clip_norm", "max_norm", "mixup"), above=0)
+    shares = ("momentum", "warmup", "label_smoothing")
     _require_range(recipe, shares, low=0, below=1)
     if recipe.layer_decay is not None and not 0 < recipe.layer_decay <= 1:
         found = f"{recipe.layer_decay:g}"
@@ -257,8 +261,15 @@ def _refuse_impossible(recipe: Recipe) -> None:
     if recipe.optimizer is not None:
         _refuse_unsuited(recipe, find_optimizer(recipe.optimizer))
     _require_name("loss", recipe.loss, LOSSES)
-    build_schedule(recipe.schedule)
+    if recipe.schedule is not None:
+        build_schedule(recipe.schedule)
+    if recipe.dropout_schedule is not None:
+        build_schedule(recipe.dropout_schedule, what="dropout_schedule")
+    if recipe.average is not None:
+        build_averaging(recipe.average)
     _require_name("schedule_unit", recipe.schedule_unit, typing.get_args(Unit))
+    if isinstance(recipe.compile, str):
+        _require_name("compile", recipe.compile, ("auto",))
     _require_name("precision", recipe.precision, typing.get_args(Precision))
     compose(recipe.augment or ())
 
@@ -269,13 +280,15 @@ def _refuse_unsuited(recipe: Recipe, optimizer: ChosenOptimizer) -> None:
     unsuited: dict[str, str] = {}
     if kind.weight_decay is None and recipe.weight_decay:
         unsuited["weight_decay"] = "it looks at the sign of the gradient only"
-    if not kind.follows_rate and recipe.schedule not in (USUAL_SCHEDULE, "constant"):
+    if not kind.follows_rate and recipe.schedule not in (None, "constant"):
         unsuited["schedule"] = "it finds the length of its steps itself"
+    if not kind.follows_rate and recipe.warmup:
+        unsuited["warmup"] = "it finds the length of its steps itself"
     if not kind.follows_rate and recipe.unfreeze_every is not None:
         unsuited["unfreeze_every"] = "no rate holds a layer still"
     if kind.searches:
         unsuited |= _unsuited_to_search(recipe)
-    if name == "newton" and recipe.compile:
+    if name == "newton" and recipe.compile is True:
         unsuited["compile"] = "torch compiles no second derivatives"
     for field, reason in unsuited.items():
         raise RecipeError(
@@ -292,6 +305,12 @@ def _unsuited_to_search(recipe: Recipe) -> dict[str, str]:
         reasons["clip_norm"] = "a clipped gradient is not the slope of the loss"
     if recipe.precision == "float16":
         reasons["precision"] = "the search compares losses too closely"
+    if recipe.l1:
+        reasons["l1"] = "its kinks stop the search"
+    if recipe.l2:
+        reasons["l2"] = "weight_decay is that penalty here"
+    if recipe.max_norm is not None:
+        reasons["max_norm"] = "it would undo a part of each step"
     if recipe.layer_decay is not None:
         reasons["layer_decay"] = "all layers are searched along together"
     return reasons

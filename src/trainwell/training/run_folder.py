@@ -16,7 +16,6 @@ from trainwell.errors import RunFolderError
 from trainwell.training import strict_json
 from trainwell.training.claim import (
     CHECKPOINTS,
-    RUN,
     clear_started,
     explain_no_run,
     explain_used,
@@ -27,7 +26,7 @@ from trainwell.training.claim import (
 from trainwell.training.journal import Journal, encode_rows, read_rows
 from trainwell.training.lock import hold_lock
 from trainwell.training.retention import remove_leftovers, temporary_name
-from trainwell.training.storage import DISK, Disk, count_free_bytes, describe_failure
+from trainwell.training.storage import DISK, RUN, Disk, count_free_bytes, describe_failure
 from trainwell.training.tensor_file import decode_signed, encode_signed
 from trainwell.version import __version__
 
@@ -211,7 +210,7 @@ class RunFolder:
         try:
             return self._read(name).decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
-            raise self._is_damaged(name, error) from error
+            raise self.as_damaged(name, error) from error
 
     def read_json(self, name: str) -> Any:
         """The value of a JSON file.
@@ -222,11 +221,18 @@ class RunFolder:
         try:
             return strict_json.parse(self._read(name))
         except ValueError as error:
-            raise self._is_damaged(name, error) from error
+            raise self.as_damaged(name, error) from error
 
     def read_json_or_empty(self, name: str) -> dict[str, Any]:
-        """The object of a JSON file, or an empty one where there is no such file."""
-        return self.read_json(name) if (self.path / name).is_file() else {}
+        """The object of a JSON file, or an empty one where there is no such file.
+
+        Raises:
+            RunFolderError: It is damaged.
+        """
+        value = self.read_json(name) if (self.path / name).is_file() else {}
+        if not isinstance(value, dict):
+            raise self.as_damaged(name, ValueError("it is not an object"))
+        return value
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Writes a safetensors file with a digest of its tensors.
@@ -249,7 +255,7 @@ class RunFolder:
         try:
             return decode_signed(self._read(name))
         except ValueError as error:
-            raise self._is_damaged(name, error) from error
+            raise self.as_damaged(name, error) from error
 
     def open_metrics(self) -> Journal:
         """The metrics, open for appending; damage in them is noted."""
@@ -318,7 +324,7 @@ class RunFolder:
     def _refuse_newer(self) -> None:
         about = self.read_json(RUN)
         if not isinstance(about, dict):
-            raise self._is_damaged(RUN, ValueError("it is not an object"))
+            raise self.as_damaged(RUN, ValueError("it is not an object"))
         number = about.get("format", FORMAT)
         if number != FORMAT:
             environment = about.get("environment")
@@ -330,7 +336,8 @@ class RunFolder:
                 remedy="Update trainwell",
             )
 
-    def _is_damaged(self, name: str, error: ValueError) -> RunFolderError:
+    def as_damaged(self, name: str, error: ValueError) -> RunFolderError:
+        """The error that says what is wrong with a file of the run."""
         return RunFolderError(
             f"is damaged: {error}",
             where=shown(self.path / name),

@@ -74,7 +74,7 @@ class SearchingStep(TrainingStep):
     def _loss(self, batch: Batch) -> Tensor:
         """The loss with its graph."""
         self.randomness.restore(*self.drawn)
-        losses = [self._measure(part)[1] * part.share for part in self._split(batch)]
+        losses = [self._measure(part)[1] * share for part, share in self._split(batch)]
         return torch.stack([*losses, self._penalty()]).sum()
 
     def _follow_all(self, batch: Batch, tell: Callable[[Tensor, Tensor, Tensor], None]) -> Tensor:
@@ -85,10 +85,10 @@ class SearchingStep(TrainingStep):
             tell: Gets loss, outputs and targets of each part.
         """
         total = torch.zeros((), device=self.device)
-        for part in self._split(batch):
+        for part, share in self._split(batch):
             outputs, loss = self._measure(part)
             tell(loss.detach(), outputs.detach(), part.targets)
-            total = _follow(loss * part.share, total)
+            total = _follow(loss * share, total)
         return _follow(self._penalty(), total)
 
     def _penalty(self) -> Tensor:

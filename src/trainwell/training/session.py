@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,27 +11,39 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from trainwell.data.augment import compose
+from trainwell.data.augment import compose, refuse_unsuited
 from trainwell.data.batches import Batch, Batches, open_reader
 from trainwell.data.dataset import Dataset, Split
-from trainwell.errors import DataError, ModelError, NonFiniteError, RecipeError
+from trainwell.errors import (
+    DataError,
+    ModelError,
+    NonFiniteError,
+    RecipeError,
+    TrainwellError,
+    first_line,
+)
 from trainwell.nn.losses import Loss, choose_loss
-from trainwell.nn.objective import make_objective
+from trainwell.nn.objective import OwnObjective, make_objective
+from trainwell.optim.averaging import WeightAverage, build_averaging, has_batch_norm
 from trainwell.optim.optimizers import build_optimizer, find_optimizer
+from trainwell.optim.penalties import Penalty, multiplying
 from trainwell.optim.schedules import Plateau, build_schedule
+from trainwell.training.deterministic import explain_nondeterministic
+from trainwell.training.dropout_plan import DropoutPlan
 from trainwell.training.early_stop import EarlyStop
-from trainwell.training.evaluation import Evaluator
+from trainwell.training.evaluation import Evaluator, evaluating
 from trainwell.training.loop import Loop, NonFiniteStep, Recorder
-from trainwell.training.metrics import Totals
+from trainwell.training.metrics import Totals, is_classification
+from trainwell.training.model_failure import explain_cut_off
 from trainwell.training.nonfinite import explain_non_finite
 from trainwell.training.observer import Observer
 from trainwell.training.precision import Resolved
 from trainwell.training.randomness import RunRandomness
+from trainwell.training.rates import plan_rates
 from trainwell.training.recipe import Recipe
 from trainwell.training.searching_step import SearchingStep
+from trainwell.training.selection import Selection
 from trainwell.training.signals import StopRequest
 from trainwell.training.state import (
     ModuleState,
@@ -41,7 +54,7 @@ from trainwell.training.state import (
     TotalsState,
     TrainingState,
 )
-from trainwell.training.step import RatePlan, TrainingStep
+from trainwell.training.step import TrainingStep
 from trainwell.training.transfer import depths_from_output
 
 EVALUATION_BATCH = 256
@@ -56,8 +69,9 @@ class Setting:
         model: On the device.
         data: Fits the model.
         loss: Mean over a batch.
-        resolved: Precision and memory layout.
+        resolved: Precision, memory layout, and whether the model is compiled.
         device: Where it runs.
+        own_loss: The loss as the user gave it; None: that of the task.
     """
 
     recipe: Recipe
@@ -66,6 +80,7 @@ class Setting:
     loss: Loss
     resolved: Resolved
     device: torch.device
+    own_loss: Loss | None = None
 
     def batches(self, split: Split, *, train: bool) -> Batches:
         """The batches of a split, shuffled and augmented for the training."""
@@ -78,6 +93,7 @@ class Setting:
             preprocess=self.data.preprocess.to(self.device),
             device=self.device,
             augment=compose(recipe.augment or ()) if train else None,
+            mixup=recipe.mixup if train else None,
             shuffle_seed=recipe.seed if train else None,
             merge_single=train and has_batch_norm(self.model),
             memory_format=self.resolved.layout,
@@ -105,7 +121,6 @@ class Session:
     loop: Loop
     state: TrainingState
     randomness: RunRandomness
-    average: AveragedModel | None
 
     @classmethod
     def open(
@@ -127,12 +142,18 @@ class Session:
         batches = setting.batches(data.train, train=True)
         average = None
         if recipe.average is not None:
-            # Buffers too: batch-norm statistics of the average are averages of the statistics.
-            average_of = get_ema_multi_avg_fn(recipe.average)
-            average = AveragedModel(setting.model, multi_avg_fn=average_of, use_buffers=True)
+            average = build_averaging(recipe.average)(setting.model, recipe.epochs or 0)
         step = build_step(setting, len(batches), average)
         epoch_totals = Totals(data.task, device)
         position, early_stop = Position(), EarlyStop(recipe.early_stop)
+        selection = Selection(
+            setting.model,
+            average,
+            early_stop,
+            setting.evaluator(data.valid, lambda: stop.is_raised),
+            batches,
+            lambda: setting.resolved.context(device),
+        )
         randomness = RunRandomness(recipe.seed, device)
         parts: dict[str, Stateful] = {
             "weights": ModuleState(setting.model),
@@ -144,7 +165,7 @@ class Session:
             "randomness": randomness,
         }
         if average is not None:
-            parts["average"] = ModuleState(average)
+            parts |= {"average": average, "selection": selection}
         if isinstance(step.rates.schedule, Plateau):
             parts["schedule"] = step.rates.schedule
         if step.scaler is not None:
@@ -153,19 +174,19 @@ class Session:
         loop = Loop(
             recipe=recipe,
             model=setting.model,
-            validated=average.module if average is not None else setting.model,
             batches=batches,
-            evaluator=setting.evaluator(data.valid, lambda: stop.is_raised),
+            selection=selection,
             step=step,
             position=position,
             window=step.totals,
             epoch=epoch_totals,
             early_stop=early_stop,
+            dropout=plan_dropout(setting),
             recorder=recorder_of(state, position),
             stop=stop,
             observers=observers,
         )
-        return cls(setting, loop, state, randomness, average)
+        return cls(setting, loop, state, randomness)
 
     def train(self) -> str:
         """Runs the loop; says why it ended.
@@ -177,14 +198,9 @@ class Session:
             return self.loop.train()
         except NonFiniteStep as refused:
             raise self._explain(refused) from None
-
-    def keep_best(self) -> nn.Module:
-        """The model that the training leaves: trained, averaged or best weights put into it."""
-        model = self.setting.model
-        if self.average is not None:
-            model.load_state_dict(self.average.module.state_dict())
-        self.loop.early_stop.load_best(model)
-        return model
+        finally:
+            if self.loop.dropout is not None:
+                self.loop.dropout.restore()
 
     def _explain(self, refused: NonFiniteStep) -> NonFiniteError:
         batches, split = self.loop.batches, self.setting.data.train
@@ -195,17 +211,18 @@ class Session:
             self.setting.loss,
             batch,
             split.ids[positions],
+            self.setting.resolved.context(self.setting.device),
             step=refused.step,
             batch_number=refused.batch + 1,
         )
 
 
 def build_step(
-    setting: Setting, steps_per_epoch: int, average: AveragedModel | None
+    setting: Setting, steps_per_epoch: int, average: WeightAverage | None
 ) -> TrainingStep:
     """The step function of a training."""
     recipe, model = setting.recipe, setting.model
-    assert recipe.optimizer and recipe.learning_rate and recipe.epochs
+    assert recipe.optimizer and recipe.learning_rate
     uses_depth = recipe.layer_decay is not None or recipe.unfreeze_every is not None
     optimizer = build_optimizer(
         recipe.optimizer,
@@ -214,15 +231,6 @@ def build_step(
         weight_decay=recipe.weight_decay or 0.0,
         momentum=recipe.momentum,
         depths=depths_from_output(model) if uses_depth else None,
-    )
-    rates = RatePlan(
-        recipe.learning_rate,
-        build_schedule(recipe.schedule),
-        recipe.warmup,
-        total_steps=recipe.epochs * steps_per_epoch,
-        layer_decay=recipe.layer_decay or 1.0,
-        unfreeze_steps=(recipe.unfreeze_every or 0) * steps_per_epoch or None,
-        hold_steps=steps_per_epoch if recipe.schedule_unit == "epoch" else 1,
     )
     make = TrainingStep
     if find_optimizer(recipe.optimizer).kind.searches:
@@ -233,15 +241,39 @@ def build_step(
         )
     return make(
         model,
-        make_objective(model, setting.loss, compiled=recipe.compile),
+        make_objective(
+            model,
+            setting.loss,
+            compiled_for=micro_batch_of(recipe) if setting.resolved.compiled else None,
+        ),
+        setting.loss,
         optimizer,
-        rates,
+        plan_rates(recipe, steps_per_epoch),
         Totals(setting.data.task, setting.device),
         micro_batch=micro_batch_of(recipe),
         resolved=setting.resolved,
         clip_norm=recipe.clip_norm,
         average=average,
+        penalty=plan_penalty(recipe, model),
+        max_norm=recipe.max_norm,
     )
+
+
+def plan_penalty(recipe: Recipe, model: nn.Module) -> Penalty | None:
+    """The penalty that a recipe asks for."""
+    if not (recipe.l1 or recipe.l2):
+        return None
+    trained = (p for p in model.parameters() if p.requires_grad)
+    return Penalty(multiplying(trained), recipe.l1, recipe.l2)
+
+
+def plan_dropout(setting: Setting) -> DropoutPlan | None:
+    """The plan of how much is dropped that a recipe asks for."""
+    recipe = setting.recipe
+    if recipe.dropout_schedule is None:
+        return None
+    schedule = build_schedule(recipe.dropout_schedule, what="dropout_schedule")
+    return DropoutPlan(setting.model, schedule, recipe.epochs or 0)
 
 
 def micro_batch_of(recipe: Recipe) -> int:
@@ -270,18 +302,24 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def has_batch_norm(model: nn.Module) -> bool:
-    """Whether any layer normalises over the batch."""
-    return any(isinstance(module, _BatchNorm) for module in model.modules())
-
-
 def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
     """Stops before the first step where the training could not work.
 
     Raises:
         ModelError: Nothing in the model can be trained.
-        DataError: Batch normalisation would see single examples only.
+        DataError: A split is empty, batch normalisation would see single examples only, or an
+            augmentation of images meets other inputs.
+        RecipeError: Examples cannot be mixed.
     """
+    parts = {"training": data.train, "validation": data.valid, "test": data.test}
+    for name, part in parts.items():
+        if part is not None and len(part) == 0:
+            raise DataError(
+                f"the {name} split is empty", where=data.name, remedy="Give it some examples"
+            )
+    refuse_unsuited(recipe.augment or (), data.input_shape)
+    if recipe.mixup is not None:
+        refuse_unmixable(model, data)
     if not any(p.requires_grad for p in model.parameters()):
         raise ModelError(
             "the model has no parameter that can be trained",
@@ -296,6 +334,23 @@ def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
         )
 
 
+def refuse_unmixable(model: nn.Module, data: Dataset) -> None:
+    """Stops where there are no two targets whose losses could be mixed.
+
+    Raises:
+        RecipeError: The task is no classification, or the model has an objective of its own.
+    """
+    obstacle = ""
+    if not is_classification(data.task):
+        obstacle = f"to a {data.task}, only to a classification"
+    elif isinstance(model, OwnObjective):
+        obstacle = f"to a {type(model).__name__}, which is trained by a rule of its own"
+    if obstacle:
+        raise RecipeError(
+            f"mixup does not apply {obstacle}", where="recipe", remedy="Leave mixup open"
+        )
+
+
 def try_forward(model: nn.Module, loss_of: Callable[[int], Loss], batch: Batch) -> Loss:
     """Runs one batch in evaluation mode; the loss that suits the outputs.
 
@@ -307,22 +362,30 @@ def try_forward(model: nn.Module, loss_of: Callable[[int], Loss], batch: Batch) 
     Raises:
         ModelError: The model cannot take the inputs, or its outputs do not fit the targets.
     """
-    was_training = model.training
-    model.eval()
     try:
-        with torch.no_grad():
-            outputs = model(batch.inputs)
-            loss = loss_of(_width(outputs))
-            make_objective(model, loss)(batch.inputs, batch.targets)
-    except (RuntimeError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise ModelError(
+        with evaluating(model), torch.enable_grad():
+            loss = loss_of(_width(model(batch.inputs)))
+            _, value = make_objective(model, loss)(batch.inputs, batch.targets)
+        # A model may well cut its gradient off in evaluation mode only.
+        if not value.requires_grad:
+            _refuse_cut_off(copy.deepcopy(model), loss, batch)
+    except TrainwellError:
+        raise
+    except Exception as error:
+        refused = explain_nondeterministic(error)
+        raise refused or ModelError(
             f"the model fails on inputs {tuple(batch.inputs.shape)} with targets "
-            f"{tuple(batch.targets.shape)}: {str(error).splitlines()[0]}",
+            f"{tuple(batch.targets.shape)}: {first_line(error)}",
             remedy="Check the shapes the model expects and puts out",
         ) from error
-    finally:
-        model.train(was_training)
     return loss
+
+
+def _refuse_cut_off(replica: nn.Module, loss: Loss, batch: Batch) -> None:
+    with torch.enable_grad():
+        _, value = make_objective(replica.train(), loss)(batch.inputs, batch.targets)
+    if not value.requires_grad:
+        raise explain_cut_off("trying the model out")
 
 
 def _width(outputs: Any) -> int:
@@ -360,11 +423,14 @@ def describe_environment(device: torch.device) -> Mapping[str, str]:
     """Versions and machine, as the run folder keeps them."""
     import platform
 
+    import numpy
+
     from trainwell.version import __version__
 
     return {
         "trainwell": __version__,
         "torch": torch.__version__,
+        "numpy": numpy.__version__,
         "python": platform.python_version(),
         "device": str(device),
         "platform": platform.platform(),

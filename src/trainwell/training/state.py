@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainwell.errors import CheckpointError
+from trainwell.errors import CheckpointError, first_line
 from trainwell.training.checkpoint import Checkpoint
 from trainwell.training.metrics import Totals
 from trainwell.training.step import LossScaler
@@ -175,5 +175,11 @@ class TrainingState:
                 remedy="Resume with the recipe the run was started with",
             )
         for name, part in self.parts.items():
-            with torch.no_grad():
-                part.restore(dict(checkpoint.tensors.get(name, {})), checkpoint.state[name])
+            try:
+                with torch.no_grad():
+                    part.restore(dict(checkpoint.tensors.get(name, {})), checkpoint.state[name])
+            except (RuntimeError, ValueError, KeyError, TypeError) as error:
+                raise CheckpointError(
+                    f"{name} of the checkpoint does not fit the training: {first_line(error)}",
+                    remedy="Resume with the model and recipe the run was started with",
+                ) from error

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from trainwell.data.batches import Batch
+from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Objective
+from trainwell.optim.averaging import WeightAverage
+from trainwell.optim.penalties import Penalty, limit_norms, multiplying
 from trainwell.optim.schedules import Schedule, rate_at
 from trainwell.training.guard import UpdateGuard, total_norm
 from trainwell.training.metrics import Totals
@@ -35,21 +36,6 @@ class LayerReading:
     update: Tensor
     weight: Tensor
     gradient: Tensor
-
-
-@dataclass(frozen=True)
-class Part:
-    """What goes through the model at once.
-
-    Attributes:
-        inputs: `(M, ...)`.
-        targets: Of the inputs.
-        share: Of the batch's examples.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    share: float
 
 
 @dataclass(frozen=True)
@@ -98,19 +84,23 @@ class TrainingStep:
     Args:
         model: Trained in place.
         objective: Outputs and mean loss of a batch.
+        loss: Of outputs and the partners' targets, where examples are mixed.
         optimizer: Over the model's parameters.
         rates: The learning rate of every update.
         totals: Where loss and score are added up.
         micro_batch: Examples of one forward pass; a larger batch is accumulated.
         resolved: Precision of forward passes.
         clip_norm: Gradients are scaled down to this norm; None: not.
-        average: Averaged copy of the model, updated after each update; None: none.
+        average: Told of each update; None: none.
+        penalty: Whose gradients are added to those of the loss; None: none.
+        max_norm: To which the incoming weights of each unit are limited; None: not.
     """
 
     def __init__(
         self,
         model: nn.Module,
         objective: Objective,
+        loss: Loss,
         optimizer: Optimizer,
         rates: RatePlan,
         totals: Totals,
@@ -118,12 +108,14 @@ class TrainingStep:
         micro_batch: int,
         resolved: Resolved,
         clip_norm: float | None,
-        average: AveragedModel | None,
+        average: WeightAverage | None = None,
+        penalty: Penalty | None = None,
+        max_norm: float | None = None,
     ) -> None:
-        self.model, self.objective = model, objective
+        self.model, self.objective, self.loss = model, objective, loss
         self.optimizer, self.rates, self.totals = optimizer, rates, totals
         self.micro_batch, self.clip_norm, self.average = micro_batch, clip_norm, average
-        self.resolved = resolved
+        self.resolved, self.penalty, self.max_norm = resolved, penalty, max_norm
         self.names = [name for name, p in model.named_parameters() if p.requires_grad]
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
@@ -158,31 +150,31 @@ class TrainingStep:
             group["lr"] = rate * self.rates.share(step, group["depth"])
 
     def _compute_gradients(self, batch: Batch) -> None:
-        for part in self._split(batch):
+        for part, share in self._split(batch):
             outputs, loss = self._measure(part)
             self.totals.add(loss.detach(), outputs.detach(), part.targets)
-            weighted = loss if part.share == 1.0 else loss * part.share
+            weighted = loss if share == 1.0 else loss * share
             if self.scaler is not None:
                 weighted = self.scaler.scale(weighted)
             weighted.backward()
+        if self.penalty is not None and self.scaler is None:
+            self.penalty.add_gradients()
 
-    def _split(self, batch: Batch) -> Iterator[Part]:
-        """The parts of a batch that go through the model one by one."""
+    def _split(self, batch: Batch) -> list[tuple[Batch, float]]:
+        """The parts of a batch that go through the model one by one, and their shares of it."""
         if len(batch) <= self.micro_batch:
-            yield Part(batch.inputs, batch.targets, 1.0)
-            return
-        pairs = zip(
-            batch.inputs.split(self.micro_batch),
-            batch.targets.split(self.micro_batch),
-            strict=True,
-        )
-        for inputs, targets in pairs:
-            yield Part(inputs, targets, len(inputs) / len(batch))
+            return [(batch, 1.0)]
+        parts = batch.split(split_sizes(len(batch), self.micro_batch))
+        return [(part, len(part) / len(batch)) for part in parts]
 
-    def _measure(self, part: Part) -> tuple[Tensor, Tensor]:
-        """Outputs and mean loss of a part."""
+    def _measure(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Outputs and mean loss of a batch."""
         with self.resolved.context(self.device):
-            return self.objective(part.inputs, part.targets)
+            outputs, loss = self.objective(batch.inputs, batch.targets)
+            if batch.partner_targets is not None:
+                partners_loss = self.loss(outputs, batch.partner_targets)
+                loss = batch.share * loss + (1 - batch.share) * partners_loss
+        return outputs, loss
 
     def _update(self, batch: Batch) -> None:
         if self.scaler is None:
@@ -190,8 +182,11 @@ class TrainingStep:
         else:
             self._update_scaled(self.scaler)
         self.optimizer.zero_grad(set_to_none=True)
+        if self.max_norm is not None:
+            # By parameter: torch has no kernel for the rows of many. Only who asks for it pays.
+            limit_norms(multiplying(self.parameters), self.max_norm)
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            self.average.after_step()
 
     def _update_guarded(self, batch: Batch) -> None:
         self.guard.inspect(self.totals.newest_loss, self.gradient_norm)
@@ -205,6 +200,8 @@ class TrainingStep:
 
     def _update_scaled(self, scaler: LossScaler) -> None:
         scaler.unscale(self.optimizer)
+        if self.penalty is not None:
+            self.penalty.add_gradients()
         self.gradient_norm = total_norm(self.parameters)
         # A gradient that overflows float16 is the scaler's business; a loss that does is not.
         self.guard.inspect(self.totals.newest_loss, torch.zeros_like(self.gradient_norm))
@@ -216,6 +213,22 @@ class TrainingStep:
             torch.nn.utils.clip_grads_with_norm_(
                 self.parameters, self.clip_norm, self.gradient_norm
             )
+
+
+def split_sizes(count: int, size: int) -> list[int]:
+    """Sizes of the micro-batches of a batch: all of one size, but the last.
+
+    A last one of a single example joins the one before it: batch normalisation cannot be trained
+    on a single example.
+
+    Args:
+        count: Examples in the batch.
+        size: Of a micro-batch.
+    """
+    sizes = [min(size, count - start) for start in range(0, count, size)]
+    if len(sizes) > 1 and sizes[-1] == 1 < size:
+        sizes[-2:] = [sizes[-2] + 1]
+    return sizes
 
 
 class LossScaler:

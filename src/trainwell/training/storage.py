@@ -13,7 +13,10 @@ import os
 import stat
 from pathlib import Path
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+RUN = "run.json"
+"""Once it is there, a run can be resumed."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 # Some network file systems cannot sync a folder; their entries are durable by other means.
 FOLDER_SYNC_MISSING = frozenset({errno.EINVAL, errno.ENOTSUP})
@@ -173,17 +176,24 @@ def describe_failure(error: OSError, folder: Path, needed: int | None = None) ->
 
     Args:
         error: Of a file operation.
-        folder: On the volume in question.
+        folder: On the volume in question: of a run, or of its checkpoints.
         needed: Bytes that were to be written.
     """
     found = error.strerror or str(error)
     free = count_free_bytes(folder)
     if needed is not None and free is not None:
         found += f" ({needed} bytes needed, {free} bytes free)"
+    # Before there is a run, there is nothing to resume.
+    has_run = any((place / RUN).exists() for place in (folder, folder.parent))
+    again = "resume the run" if has_run else "start again"
     if error.errno in FULL:
-        return found, "Free space on that disk, then resume the run"
+        return found, f"Free space on that disk, then {again}"
+    if error.errno == errno.EFBIG:
+        return found, f"Raise the limit on the size of files (ulimit -f), then {again}"
     if error.errno in FORBIDDEN:
         return found, "Give yourself write access, or use another folder"
-    if error.errno == errno.EIO:
+    if error.errno == errno.EIO and has_run:
         return found, "The disk may be failing: copy the run to another one, then resume it there"
-    return found, "Mend that, then resume the run"
+    if error.errno == errno.EIO:
+        return found, "The disk may be failing: start again on another one"
+    return found, f"Mend that, then {again}"

@@ -7,13 +7,14 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainwell.errors import CheckpointError, ModelError, TrainwellError
-from trainwell.models.catalogue import spec_of
+from trainwell.models.catalogue import ModelSpec, rebuild, spec_of
 from trainwell.nn.initialisation import shrink_outputs, zero_bias
 from trainwell.training.checkpoint import newest_checkpoint
 from trainwell.training.final_weights import final_weights
@@ -21,6 +22,8 @@ from trainwell.training.run_folder import RunFolder
 from trainwell.training.tensor_file import decode_tensors
 
 HEADS = (nn.Linear, nn.Conv2d)
+FROZEN = "trainwell_frozen"
+"""Where a model keeps the names that a recipe froze."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,16 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Loaded:
         weights: By name, as a `state_dict` has them.
 
     Raises:
-        ModelError: Nothing fits.
+        ModelError: Less than half of the model's parameters would be filled: it is another model.
     """
     state = model.state_dict()
     taken = [n for n, t in state.items() if n in weights and weights[n].shape == t.shape]
-    if not taken:
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    filled = sum(sizes.get(name, 0) for name in taken)
+    if 2 * filled < sum(sizes.values()) or not taken:
+        share = filled / max(1, sum(sizes.values()))
         raise ModelError(
-            "none of the weights fits the model by name and shape",
+            f"only {share:.0%} of the model's weights fit by name and shape",
             remedy="Start from a model of the same kind",
         )
     for name in taken:
@@ -105,47 +111,76 @@ def replace_head(model: nn.Module, outputs: int) -> nn.Module:
         outputs: Of the new layer.
 
     Raises:
-        ModelError: There is no such layer.
+        ModelError: There is no such layer, or the outputs depend on more than it.
     """
     names = [name for name, module in model.named_modules() if isinstance(module, HEADS)]
-    if not names:
+    if not names or not names[-1]:
         raise ModelError(
-            "the model has no linear or convolution layer to replace",
+            "the model has no linear or convolution layer within it to replace",
             remedy="Replace the layer yourself",
         )
-    parent, _, child = names[-1].rpartition(".")
-    old = model.get_submodule(names[-1])
-    new = _like(old, outputs)
-    setattr(model.get_submodule(parent), child, new)
     spec = spec_of(model)
-    if spec is not None:
-        changed = dataclasses.replace(spec, outputs=outputs)
+    changed = dataclasses.replace(spec, outputs=outputs) if spec else None
+    parent, _, child = names[-1].rpartition(".")
+    new = _like(model.get_submodule(names[-1]), outputs)
+    if changed is not None:
+        _refuse_other_shapes(model, changed, names[-1], new)
         model.trainwell_spec = changed  # pyright: ignore[reportArgumentType]
+    setattr(model.get_submodule(parent), child, new)
     return model
 
 
-def _like(old: nn.Module, outputs: int) -> nn.Module:
-    has_bias = old.bias is not None
-    if isinstance(old, nn.Linear):
-        new: nn.Module = nn.Linear(old.in_features, outputs, bias=has_bias)
-    else:
-        assert isinstance(old, nn.Conv2d)
-        new = nn.Conv2d(
-            old.in_channels,
-            outputs,
-            old.kernel_size,  # pyright: ignore[reportArgumentType]
-            old.stride,  # pyright: ignore[reportArgumentType]
-            old.padding,  # pyright: ignore[reportArgumentType]
-            bias=has_bias,
+def _refuse_other_shapes(model: nn.Module, spec: ModelSpec, head: str, new: nn.Module) -> None:
+    """Compares what the model would be with what the catalogue builds for so many outputs."""
+    with torch.device("meta"):
+        expected = {name: t.shape for name, t in rebuild(spec).state_dict().items()}
+    found = {name: t.shape for name, t in model.state_dict().items()}
+    found |= {f"{head}.{name}": t.shape for name, t in new.state_dict().items()}
+    if found != expected:
+        raise ModelError(
+            f"{spec.name} has no single layer that puts out its scores",
+            remedy=f"Create {spec.name} for {spec.outputs} outputs and load the weights that fit",
         )
+
+
+def _like(old: nn.Module, outputs: int) -> nn.Module:
+    assert isinstance(old, HEADS)
+    place = {"device": old.weight.device, "dtype": old.weight.dtype}
+    if isinstance(old, nn.Linear):
+        new: nn.Module = nn.Linear(old.in_features, outputs, old.bias is not None, **place)
+    else:
+        new = _convolution_like(old, outputs, place)
     nn.init.kaiming_normal_(new.weight, nonlinearity="relu")  # pyright: ignore
     shrink_outputs(new)
     zero_bias(new)
     return new
 
 
+def _convolution_like(old: nn.Conv2d, outputs: int, place: Mapping[str, Any]) -> nn.Conv2d:
+    if outputs % old.groups:
+        raise ModelError(
+            f"the last convolution has {old.groups} groups, which do not divide {outputs} outputs",
+            remedy="Replace the layer yourself",
+        )
+    return nn.Conv2d(
+        old.in_channels,
+        outputs,
+        old.kernel_size,  # pyright: ignore[reportArgumentType]
+        old.stride,  # pyright: ignore[reportArgumentType]
+        old.padding,  # pyright: ignore[reportArgumentType]
+        old.dilation,  # pyright: ignore[reportArgumentType]
+        old.groups,
+        old.bias is not None,
+        old.padding_mode,  # pyright: ignore[reportArgumentType]
+        **place,
+    )
+
+
 def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     """Parameters whose names match are not trained.
+
+    What an earlier call froze, and no pattern names now, is trained again: a recipe freezes for its
+    own run. What the user froze stays frozen.
 
     Args:
         model: Changed in place. A batch normalisation all of whose parameters are frozen keeps its
@@ -155,7 +190,10 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
     Raises:
         ModelError: A pattern matches nothing.
     """
+    for name in getattr(model, FROZEN, ()):
+        model.get_parameter(name).requires_grad_(True)
     names = [name for name, _ in model.named_parameters()]
+    frozen: list[str] = []
     for pattern in patterns:
         matched = fnmatch.filter(names, pattern)
         if not matched:
@@ -164,15 +202,28 @@ def freeze(model: nn.Module, patterns: Sequence[str]) -> None:
                 where="freeze",
                 remedy=f"Names are such as {', '.join(names[:4])}",
             )
-        for name in matched:
-            model.get_parameter(name).requires_grad_(False)
+        frozen += [name for name in matched if model.get_parameter(name).requires_grad]
+    for name in frozen:
+        model.get_parameter(name).requires_grad_(False)
+    setattr(model, FROZEN, tuple(frozen))
 
 
-def still_frozen(model: nn.Module) -> None:
-    """Puts batch normalisation that is frozen into evaluation mode, where its statistics stay."""
-    for module in model.modules():
-        own = list(module.parameters(recurse=False))
-        if isinstance(module, _BatchNorm) and own and not any(p.requires_grad for p in own):
+def still_frozen(model: nn.Module, unfrozen: int | None = None) -> None:
+    """Puts batch normalisation that is frozen into evaluation mode, where its statistics stay.
+
+    Args:
+        model: Changed in place.
+        unfrozen: With gradual unfreezing, the depth from the output up to which layers are trained
+            now, as `depths_from_output` counts; None: all.
+    """
+    depths = depths_from_output(model)
+    for prefix, module in model.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        if not isinstance(module, _BatchNorm) or not own:
+            continue
+        depth = depths.get(f"{prefix}.{next(iter(own))}".removeprefix("."), 0)
+        is_later = unfrozen is not None and depth > unfrozen
+        if is_later or not any(p.requires_grad for p in own.values()):
             module.eval()
 
 

@@ -5,10 +5,12 @@ Python's own filters were bypassed before (CVE-2025-4517), so nothing is left to
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -17,6 +19,15 @@ from typing import IO
 from trainwell.errors import DataError
 
 CHUNK = 2**20
+UNREADABLE = (
+    EOFError,
+    # Encrypted; as NotImplementedError, packed by a method that Python does not know.
+    RuntimeError,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,11 @@ class Limits:
 
 def is_archive(path: Path) -> bool:
     """Whether a file is a .zip or a .tar, by its content."""
-    return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    try:
+        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
+    except (EOFError, zlib.error, lzma.LZMAError):
+        # Packed content that is cut short: not even the first entry can be read.
+        return False
 
 
 def extract(path: Path, folder: Path, limits: Limits = Limits()) -> list[str]:
@@ -53,18 +68,30 @@ def extract(path: Path, folder: Path, limits: Limits = Limits()) -> list[str]:
         Names of entries that are no regular files (links, devices) and were skipped.
 
     Raises:
-        DataError: An entry would leave the folder, or a limit is passed; the folder is removed.
+        DataError: Damaged, encrypted, an entry would leave the folder, or a limit is passed; the
+            folder is removed.
     """
     folder.mkdir()
+    try:
+        return _extract(path, folder, limits)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _extract(path: Path, folder: Path, limits: Limits) -> list[str]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return _write_all(_zip_entries(archive), path, folder, limits)
         with tarfile.open(path) as archive:
             return _write_all(_tar_entries(archive), path, folder, limits)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    except UNREADABLE as error:
+        raise DataError(
+            f"the archive cannot be read: {error}",
+            where=str(path),
+            remedy="Get it again, or unpack it yourself and give the folder",
+        ) from error
 
 
 Entry = tuple[str, bool, IO[bytes] | None]
@@ -103,7 +130,11 @@ def _write_all(entries: Iterator[Entry], path: Path, folder: Path, limits: Limit
             continue
         count += 1
         if count > limits.files:
-            raise DataError(f"it holds more than {limits.files} files", where=str(path))
+            raise DataError(
+                f"it holds more than {limits.files} files",
+                where=str(path),
+                remedy="Unpack it yourself",
+            )
         target = _place(name, folder, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as out:

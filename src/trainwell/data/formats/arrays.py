@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +14,24 @@ import torch
 from torch import Tensor
 
 from trainwell.data.dataset import Kind, Task
+from trainwell.data.dense import as_dense
 from trainwell.data.raw import RawData
-from trainwell.data.targets import encode_known_classes, encode_targets
+from trainwell.data.targets import as_target_array, encode_like, encode_targets
 from trainwell.errors import DataError
 
 MOST_CHANNELS = 4
 INPUT_NAMES = ("X", "x", "inputs", "images", "data")
 TARGET_NAMES = ("y", "targets", "labels", "label")
+GIVEN_NAMES = {"valid": ("valid", "val"), "test": ("test",)}
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    AttributeError,
+    RuntimeError,  # also NotImplementedError: a compression that Python does not know
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def from_arrays(inputs: Any, targets: Any, task: Task | None = None, *, where: str) -> RawData:
@@ -47,9 +61,10 @@ def from_arrays(inputs: Any, targets: Any, task: Task | None = None, *, where: s
         raise DataError(
             "there are no targets", where=where, remedy="Give (X, y), or task='reconstruction'"
         )
-    if len(values) != len(targets):
-        raise DataError(f"{len(values)} inputs but {len(targets)} targets", where=where)
-    encoded = encode_targets(targets, task, where=where)
+    array = as_target_array(targets, where=where)
+    if len(values) != len(array):
+        raise DataError(f"{len(values)} inputs but {len(array)} targets", where=where)
+    encoded = encode_targets(array, task, where=where)
     return RawData(kind, values, encoded.values, encoded.classes, encoded.task)
 
 
@@ -60,8 +75,11 @@ def as_inputs(inputs: Any, *, where: str) -> Tensor:
         DataError: Ragged, not numbers, or not finite (with row and column).
     """
     try:
-        values = inputs.detach().cpu() if isinstance(inputs, Tensor) else _to_tensor(inputs)
-    except (ValueError, TypeError) as error:
+        if isinstance(inputs, Tensor):
+            values = as_dense(inputs, "inputs", where=where)
+        else:
+            values = _to_tensor(inputs)
+    except (ValueError, TypeError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(
             f"the inputs are not one array of numbers: {reason}",
@@ -115,47 +133,87 @@ def to_channels_first(images: Tensor) -> Tensor:
 def read_npz(path: Path, task: Task | None = None) -> RawData:
     """Examples of an `.npz` file with `X` and `y`, or `x_train`, `y_train`, `x_test`, `y_test`.
 
+    `x_valid` and `y_valid` (or `x_val`, `y_val`) are the validation split.
+
     Raises:
         DataError: Unreadable, Python objects in it, or no such arrays.
     """
-    arrays = _load(path)
+    arrays = load_arrays(path)
     where = str(path)
-    if "x_train" in arrays and "y_train" in arrays:
-        train = from_arrays(arrays["x_train"], arrays["y_train"], task, where=where)
-        if "x_test" not in arrays or "y_test" not in arrays:
-            return train
-        test = as_inputs(arrays["x_test"], where=where)
-        inputs = to_channels_first(test) if train.kind == "image" else test
-        targets = torch.as_tensor(arrays["y_test"], dtype=torch.float32)
-        if train.classes:
-            targets = encode_known_classes(arrays["y_test"].tolist(), train.classes, where=where)
-        given = RawData(train.kind, inputs, targets, train.classes, train.task)
-        return RawData(
-            train.kind, train.inputs, train.targets, train.classes, train.task, test=given
-        )
-    names = [next((n for n in known if n in arrays), None) for known in (INPUT_NAMES, TARGET_NAMES)]
-    if names[0] is None:
-        raise DataError(
-            f"there is no array X, only {', '.join(arrays) or 'nothing'}",
-            where=where,
-            remedy="Save it with numpy.savez(path, X=..., y=...)",
-        )
-    targets = arrays[names[1]] if names[1] else None
-    return from_arrays(arrays[names[0]], targets, task, where=where)
+    if "x_train" in arrays:
+        return _read_splits(arrays, task, where)
+    inputs = choose_inputs(arrays, where=where)
+    name = next((n for n in TARGET_NAMES if n in arrays), None)
+    return from_arrays(inputs, arrays[name] if name else None, task, where=where)
 
 
-def _load(path: Path) -> dict[str, numpy.ndarray]:
+def load_arrays(path: Path) -> dict[str, numpy.ndarray]:
+    """The arrays of an `.npz` file by name; that of an `.npy` file is called `X`.
+
+    Raises:
+        DataError: Unreadable, or Python objects in it.
+    """
     try:
-        with numpy.load(path, allow_pickle=False) as file:
-            if isinstance(file, numpy.ndarray):
-                return {"X": file}
+        file = numpy.load(path, allow_pickle=False)
+        if isinstance(file, numpy.ndarray):
+            return {"X": file}
+        with file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"cannot be read as NumPy arrays: {error}",
             where=str(path),
             remedy="Save it again with numpy.savez, without Python objects",
         ) from error
+
+
+def choose_inputs(arrays: Mapping[str, numpy.ndarray], *, where: str) -> numpy.ndarray:
+    """The array that holds the inputs, by its name.
+
+    Raises:
+        DataError: None has such a name.
+    """
+    name = next((n for n in INPUT_NAMES if n in arrays), None)
+    if name is None:
+        raise DataError(
+            f"there is no array X, only {', '.join(arrays) or 'nothing'}",
+            where=where,
+            remedy="Save it with numpy.savez(path, X=..., y=...)",
+        )
+    return arrays[name]
+
+
+def _read_splits(arrays: Mapping[str, numpy.ndarray], task: Task | None, where: str) -> RawData:
+    train = from_arrays(arrays["x_train"], arrays.get("y_train"), task, where=where)
+    given = {
+        split: _read_given(arrays, name, train, where)
+        for split, names in GIVEN_NAMES.items()
+        for name in names
+        if f"x_{name}" in arrays or f"y_{name}" in arrays
+    }
+    return replace(train, **given)
+
+
+def _read_given(
+    arrays: Mapping[str, numpy.ndarray], name: str, train: RawData, where: str
+) -> RawData:
+    """A split that came by itself; it is compared with the training split when assembled."""
+    inputs, targets = (arrays.get(f"{letter}_{name}") for letter in "xy")
+    if inputs is None or (targets is None and train.task != "reconstruction"):
+        there, lacking = ("y", "x") if inputs is None else ("x", "y")
+        raise DataError(
+            f"there is {there}_{name}, but no {lacking}_{name}",
+            where=where,
+            remedy="Save both, or neither",
+        )
+    values = as_inputs(inputs, where=f"{where}, x_{name}")
+    if train.kind == "image":
+        values = to_channels_first(values)
+    if train.task == "reconstruction":
+        encoded = torch.zeros(len(values), 0)
+    else:
+        encoded = encode_like(targets, train.classes, where=f"{where}, y_{name}")
+    return replace(train, inputs=values, targets=encoded, notes=())
 
 
 def _to_tensor(inputs: Any) -> Tensor:

@@ -50,6 +50,8 @@ def read_cifar_folder(folder: Path) -> RawData:
         DataError: A batch is damaged, or asks for more than arrays.
     """
     train = _read_batches(_batch_files(folder, train=True))
+    if not len(train[1]):
+        raise DataError("there are no examples", where=str(folder), remedy="Get it again")
     test_files = _batch_files(folder, train=False)
     classes = _class_names(folder, int(train[1].max()) + 1)
     test = None
@@ -104,7 +106,14 @@ def _read_python(path: Path) -> tuple[Tensor, Tensor]:
     if len(labels) != len(data):
         raise DataError(f"{len(data)} images but {len(labels)} labels", where=str(path))
     images = torch.from_numpy(numpy.array(data, dtype=numpy.uint8)).reshape(-1, 3, 32, 32)
-    return images, torch.tensor(labels, dtype=torch.int64)
+    return images, _as_class_numbers(labels, path)
+
+
+def _as_class_numbers(labels: Any, path: Path) -> Tensor:
+    try:
+        return torch.tensor(labels, dtype=torch.int64).reshape(len(labels))
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError("the labels are not whole numbers", where=str(path)) from error
 
 
 def _read_binary(path: Path) -> tuple[Tensor, Tensor]:

@@ -58,29 +58,54 @@ def encode_column(column: Column, values: Sequence[Any], where: str) -> tuple[Te
     Categories become their codes; one that the training did not have is missing.
 
     Raises:
-        DataError: Text in a column of numbers, with the row.
+        DataError: Text or infinity in a column of numbers, with the row.
     """
-    encoded, unknown = [], 0
+    if column.kind == "category":
+        return _encode_category(column, values)
+    encoded = [
+        math.nan if is_missing(value) else _number_or_refuse(column.name, row, value, where)
+        for row, value in enumerate(values)
+    ]
+    numbers = torch.tensor(encoded, dtype=torch.float64)
+    return numbers, describe_missing(column.name, int(torch.isnan(numbers).sum()))
+
+
+def describe_missing(name: str, count: int) -> str:
+    """A note on missing values of a column; empty where there are none."""
+    return f"column {name!r}: {count} missing values are filled in" if count else ""
+
+
+def _encode_category(column: Column, values: Sequence[Any]) -> tuple[Tensor, str]:
     codes = {name: float(code) for code, name in enumerate(column.categories)}
-    for row, value in enumerate(values):
-        if is_missing(value):
-            encoded.append(math.nan)
-        elif column.kind == "category":
-            code = codes.get(as_text(value))
-            unknown += code is None
-            encoded.append(math.nan if code is None else code)
-        else:
-            number = parse_number(value)
-            if number is None:
-                raise DataError(
-                    f"column {column.name!r} holds numbers, but row {row} has {value!r}",
-                    where=where,
-                )
-            encoded.append(number)
-    note = ""
+    missing = [is_missing(value) for value in values]
+    encoded = [
+        math.nan if absent else codes.get(as_text(value), math.nan)
+        for value, absent in zip(values, missing, strict=True)
+    ]
+    numbers = torch.tensor(encoded, dtype=torch.float64)
+    note = describe_missing(column.name, sum(missing))
+    unknown = int(torch.isnan(numbers).sum()) - sum(missing)
     if unknown:
-        note = f"column {column.name!r}: {unknown} values are new and count as missing"
-    return torch.tensor(encoded, dtype=torch.float64), note
+        as_new = f"{unknown} values are new and count as missing"
+        note = f"{note}, {as_new}" if note else f"column {column.name!r}: {as_new}"
+    return numbers, note
+
+
+def _number_or_refuse(name: str, row: int, value: Any, where: str) -> float:
+    number = parse_number(value)
+    if number is None:
+        raise DataError(
+            f"column {name!r} holds numbers, but row {row} has {value!r}",
+            where=where,
+            remedy="Correct the value, or leave the cell empty if it is missing",
+        )
+    if math.isinf(number):
+        raise DataError(
+            f"column {name!r} has an infinite value in row {row}",
+            where=where,
+            remedy="Correct it, or leave the cell empty if it is missing",
+        )
+    return number
 
 
 def encode_columns(

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
 import torch
 from torch import Tensor
 
+from trainwell.data.dataset import Task
 from trainwell.data.raw import RawData
-from trainwell.data.targets import encode_targets
+from trainwell.data.targets import encode_like, encode_targets
 from trainwell.errors import DataError
 
 GZIP = b"\x1f\x8b"
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-PAIRS = {"train": "train", "test": "t10k"}
+TEST_PREFIXES = ("t10k", "test")
+MOST_DIMENSIONS = 4
 LARGEST = 8 * 2**30
 
 
@@ -25,7 +28,7 @@ def has_idx(folder: Path) -> bool:
     return _find(folder, "train", "images") is not None
 
 
-def read_idx_folder(folder: Path) -> RawData:
+def read_idx_folder(folder: Path, task: Task | None = None) -> RawData:
     """Images and labels of a folder with `train-images…` and `train-labels…` files.
 
     Files that begin with `t10k` or `test` are the test split.
@@ -33,13 +36,16 @@ def read_idx_folder(folder: Path) -> RawData:
     Raises:
         DataError: A file is missing, cut short, or not IDX; or images and labels differ in number.
     """
-    test = None
-    for prefix in ("t10k", "test"):
-        if _find(folder, prefix, "images") is not None:
-            test = _read_pair(folder, prefix)
-            break
-    train = _read_pair(folder, "train")
-    return RawData(train.kind, train.inputs, train.targets, train.classes, train.task, test=test)
+    images, labels, where = _read_pair(folder, "train")
+    targets = encode_targets(labels, task, where=where)
+    kind = "image" if images.ndim == 4 else "vector"
+    train = RawData(kind, images, targets.values, targets.classes, targets.task)
+    prefix = next((p for p in TEST_PREFIXES if _find_any(folder, p)), None)
+    if prefix is None:
+        return train
+    images, labels, where = _read_pair(folder, prefix)
+    numbered = encode_like(labels, train.classes, where=where)
+    return replace(train, test=replace(train, inputs=images, targets=numbered))
 
 
 def read_idx(path: Path) -> Tensor:
@@ -56,6 +62,12 @@ def read_idx(path: Path) -> Tensor:
             remedy="IDX files begin with 00 00, a type and the number of dimensions",
         )
     dimensions = content[3]
+    if not 1 <= dimensions <= MOST_DIMENSIONS:
+        raise DataError(
+            f"the header tells of {dimensions} dimensions",
+            where=str(path),
+            remedy=f"Images and labels have 1 to {MOST_DIMENSIONS}: get the file again",
+        )
     header = 4 + 4 * dimensions
     shape = tuple(int(n) for n in numpy.frombuffer(content[4:header], dtype=">u4"))
     dtype = numpy.dtype(TYPES[content[2]])
@@ -70,7 +82,8 @@ def read_idx(path: Path) -> Tensor:
     return torch.from_numpy(array.astype(dtype.newbyteorder("=")))
 
 
-def _read_pair(folder: Path, prefix: str) -> RawData:
+def _read_pair(folder: Path, prefix: str) -> tuple[Tensor, Tensor, str]:
+    """Images, labels, and the name of the labels' file."""
     images_path, labels_path = (_find(folder, prefix, what) for what in ("images", "labels"))
     if images_path is None or labels_path is None:
         missing = "images" if images_path is None else "labels"
@@ -85,11 +98,11 @@ def _read_pair(folder: Path, prefix: str) -> RawData:
             f"images {tuple(images.shape)} and labels {tuple(labels.shape)} do not belong together",
             where=str(folder),
         )
-    targets = encode_targets(labels, None, where=str(labels_path))
-    if images.ndim == 3:
-        images = images.unsqueeze(1)
-    kind = "image" if images.ndim == 4 else "vector"
-    return RawData(kind, images, targets.values, targets.classes, targets.task)
+    return images.unsqueeze(1) if images.ndim == 3 else images, labels, str(labels_path)
+
+
+def _find_any(folder: Path, prefix: str) -> bool:
+    return any(_find(folder, prefix, what) for what in ("images", "labels"))
 
 
 def _find(folder: Path, prefix: str, what: str) -> Path | None:

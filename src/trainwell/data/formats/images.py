@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from trainwell.data.formats.pictures import Picture, decode_pictures
+from trainwell.data.naming import name_some
 from trainwell.data.raw import Corrupt, RawData
 from trainwell.errors import DataError
 
@@ -44,8 +46,9 @@ def read_image_folder(folder: Path, corrupt: Corrupt = "fail") -> RawData:
         path = given[split]
         if given["train"] and path:
             _refuse_unknown_classes(path, classes)
-            others[split] = _read_classes(path, classes, corrupt)
-    return RawData(**{**vars(train), **others})
+            form = tuple(train.inputs.shape[1:])
+            others[split] = _read_classes(path, classes, corrupt, form)
+    return replace(train, **others)
 
 
 def _find_split(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -53,13 +56,7 @@ def _find_split(folder: Path, names: tuple[str, ...]) -> Path | None:
 
 
 def _class_names(root: Path) -> tuple[str, ...]:
-    classes = tuple(
-        sorted(
-            e.name
-            for e in os.scandir(root)
-            if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")
-        )
-    )
+    classes = _list_classes(root)
     if len(classes) < 2:
         raise DataError(
             f"there are {len(classes)} class folders",
@@ -69,18 +66,35 @@ def _class_names(root: Path) -> tuple[str, ...]:
     return classes
 
 
+def _list_classes(root: Path) -> tuple[str, ...]:
+    folders = (e for e in os.scandir(root) if e.is_dir(follow_symlinks=False))
+    return tuple(sorted(e.name for e in folders if not e.name.startswith(".")))
+
+
 def _refuse_unknown_classes(path: Path, classes: tuple[str, ...]) -> None:
-    unknown = [name for name in _class_names(path) if name not in classes]
+    unknown = [name for name in _list_classes(path) if name not in classes]
     if unknown:
-        raise DataError(f"the class {unknown[0]!r} is not in the training split", where=str(path))
+        raise DataError(
+            f"the class {unknown[0]!r} is not in the training split",
+            where=str(path),
+            remedy="Add images of it to the training split, or remove the folder",
+        )
 
 
-def _read_classes(root: Path, classes: tuple[str, ...], corrupt: Corrupt) -> RawData:
-    pictures, targets, left_out = [], [], 0
+def _read_classes(
+    root: Path,
+    classes: tuple[str, ...],
+    corrupt: Corrupt,
+    like: tuple[int, ...] | None = None,
+) -> RawData:
+    pictures, targets, left_out = [], [], []
     for number, name in enumerate(classes):
-        found, others = _list_pictures(root / name)
+        if not (root / name).is_dir():
+            # A given split need not have every class.
+            continue
+        found, others = list_pictures(root / name)
         left_out += others
-        if not found and (root / name).is_dir():
+        if not found:
             raise DataError(
                 f"the class {name!r} has no images",
                 where=str(root / name),
@@ -88,10 +102,13 @@ def _read_classes(root: Path, classes: tuple[str, ...], corrupt: Corrupt) -> Raw
             )
         pictures += [Picture(str(p.relative_to(root)), p.read_bytes) for p in found]
         targets += [number] * len(found)
-    decoded = decode_pictures(pictures, where=str(root), corrupt=corrupt)
+    decoded = decode_pictures(pictures, str(root), corrupt, like)
     notes = decoded.notes
     if left_out:
-        notes.append(f"{left_out} links, devices or files of other kinds were left out")
+        named = name_some([str(path.relative_to(root)) for path in left_out])
+        notes.append(
+            f"{len(left_out)} links, devices or files of other kinds were left out: {named}"
+        )
     task = "binary" if len(classes) == 2 else "multiclass"
     return RawData(
         "image",
@@ -103,17 +120,22 @@ def _read_classes(root: Path, classes: tuple[str, ...], corrupt: Corrupt) -> Raw
     )
 
 
-def _list_pictures(folder: Path) -> tuple[list[Path], int]:
-    """Regular image files below a folder, sorted by name, and how many other entries there are."""
-    found, others = [], 0
-    for parent, folders, names in os.walk(folder, followlinks=False):
+def list_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Regular image files below a folder, sorted by name; and the other entries.
+
+    Raises:
+        OSError: A folder may not be read.
+    """
+    found, others = [], []
+    for parent, folders, names in os.walk(folder, followlinks=False, onerror=_fail):
         folders.sort()
-        others += sum(Path(parent, name).is_symlink() for name in folders)
+        others += [link for name in folders if (link := Path(parent, name)).is_symlink()]
         for name in sorted(names):
             path = Path(parent, name)
-            is_regular = stat.S_ISREG(path.lstat().st_mode)
-            if is_regular and name.lower().endswith(SUFFIXES):
-                found.append(path)
-            else:
-                others += 1
+            is_picture = stat.S_ISREG(path.lstat().st_mode) and name.lower().endswith(SUFFIXES)
+            (found if is_picture else others).append(path)
     return found, others
+
+
+def _fail(error: OSError) -> None:
+    raise error

@@ -13,6 +13,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from trainwell.data.naming import name_some
 from trainwell.data.raw import Corrupt
 from trainwell.errors import DataError
 
@@ -53,7 +54,12 @@ class Decoded:
     notes: list[str]
 
 
-def decode_pictures(pictures: Sequence[Picture], where: str, corrupt: Corrupt = "fail") -> Decoded:
+def decode_pictures(
+    pictures: Sequence[Picture],
+    where: str,
+    corrupt: Corrupt = "fail",
+    like: tuple[int, ...] | None = None,
+) -> Decoded:
     """Decodes all pictures.
 
     Every picture is decoded now, so that none can fail in mid-training. Grey if all are grey, else
@@ -63,32 +69,33 @@ def decode_pictures(pictures: Sequence[Picture], where: str, corrupt: Corrupt = 
         pictures: Their sources.
         where: For messages.
         corrupt: `"skip"` leaves out what cannot be read, up to 5 % of all, and says so in a note.
+        like: `(C, H, W)` of the training, to which all are brought; None finds out.
 
     Raises:
-        DataError: Some are damaged, too large, of 16 bits or of a format that is not allowed;
-            names them all, up to `NAMED`.
+        DataError: There are none; or some are damaged, too large, of 16 bits or of a format that is
+            not allowed: names them all, up to `NAMED`.
     """
+    if not pictures:
+        raise DataError("there are no pictures", where=where, remedy="Add some")
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         decoded = list(pool.map(_decode_or_explain, pictures))
     failed = [found for found in decoded if isinstance(found, str)]
+    named = name_some(failed, NAMED, "; ")
     if failed and (corrupt == "fail" or len(failed) > MOST_SKIPPED * len(pictures)):
         remedy = "Replace or remove them, or leave them out with corrupt='skip' (--corrupt skip)"
         if corrupt == "skip":
             remedy = f"At most {MOST_SKIPPED:.0%} are skipped: replace or remove them"
-        message = f"{len(failed)} of {len(pictures)} pictures cannot be used: {_name_some(failed)}"
-        raise DataError(message, where=where, remedy=remedy)
-    kept = [place for place, found in enumerate(decoded) if not isinstance(found, str)]
-    images, notes = _stack([found for found in decoded if not isinstance(found, str)])
-    if failed:
-        notes.append(
-            f"{len(failed)} of {len(pictures)} pictures were skipped: {_name_some(failed)}"
+        raise DataError(
+            f"{len(failed)} of {len(pictures)} pictures cannot be used: {named}",
+            where=where,
+            remedy=remedy,
         )
+    kept = [place for place, found in enumerate(decoded) if not isinstance(found, str)]
+    readable = [found for found in decoded if not isinstance(found, str)]
+    images, notes = _stack(readable, like or _commonest_form(readable))
+    if failed:
+        notes.append(f"{len(failed)} of {len(pictures)} pictures were skipped: {named}")
     return Decoded(images, torch.tensor(kept), notes)
-
-
-def _name_some(failed: Sequence[str]) -> str:
-    more = f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
-    return "; ".join(failed[:NAMED]) + more
 
 
 def _decode_or_explain(picture: Picture) -> numpy.ndarray | str:
@@ -121,25 +128,45 @@ def decode_picture(content: bytes) -> numpy.ndarray:
         return numpy.asarray(turned.convert(mode))
 
 
-def _stack(arrays: list[numpy.ndarray]) -> tuple[Tensor, list[str]]:
-    notes = []
-    colour = any(a.ndim == 3 for a in arrays)
-    if colour and any(a.ndim == 2 for a in arrays):
-        notes.append("grey pictures were given equal red, green and blue")
+def _commonest_form(arrays: Sequence[numpy.ndarray]) -> tuple[int, ...]:
+    """`(C, H, W)`: colour where one picture has it, and the size that most have."""
     sizes = Counter(a.shape[:2] for a in arrays)
     # Equal counts: the smaller size, whatever the order of the files.
     size = min(sizes, key=lambda s: (-sizes[s], s))
-    others = len(arrays) - sizes[size]
-    if others:
-        notes.append(f"{others} pictures were resized to the commonest size, {size[0]} × {size[1]}")
-    shape = (len(arrays), *size, 3) if colour else (len(arrays), *size)
-    together = numpy.empty(shape, dtype=numpy.uint8)
+    return 3 if any(a.ndim == 3 for a in arrays) else 1, *size
+
+
+def _stack(arrays: Sequence[numpy.ndarray], form: tuple[int, ...]) -> tuple[Tensor, list[str]]:
+    channels, *rest = form
+    size = (rest[0], rest[1])
+    together = numpy.empty((len(arrays), *size, channels), dtype=numpy.uint8)
     for index, array in enumerate(arrays):
-        fitted = array if array.shape[:2] == size else _resize(array, size)
-        together[index] = fitted[:, :, None] if colour and fitted.ndim == 2 else fitted
-    images = torch.from_numpy(together)
-    images = images.permute(0, 3, 1, 2).contiguous() if colour else images.unsqueeze(1)
-    return images, notes
+        fitted = _as_grey(array) if channels == 1 else array
+        fitted = fitted if fitted.shape[:2] == size else _resize(fitted, size)
+        together[index] = fitted[:, :, None] if fitted.ndim == 2 else fitted
+    images = torch.from_numpy(together).permute(0, 3, 1, 2).contiguous()
+    return images, _describe_changes(arrays, channels, size)
+
+
+def _describe_changes(
+    arrays: Sequence[numpy.ndarray], channels: int, size: tuple[int, int]
+) -> list[str]:
+    notes = []
+    if channels == 3 and any(a.ndim == 2 for a in arrays):
+        notes.append("grey pictures were given equal red, green and blue")
+    coloured = sum(a.ndim == 3 for a in arrays)
+    if channels == 1 and coloured:
+        notes.append(f"{coloured} coloured pictures were turned to grey")
+    others = sum(a.shape[:2] != size for a in arrays)
+    if others:
+        notes.append(f"{others} pictures were resized to {size[0]} × {size[1]}")
+    return notes
+
+
+def _as_grey(array: numpy.ndarray) -> numpy.ndarray:
+    from PIL import Image
+
+    return array if array.ndim == 2 else numpy.asarray(Image.fromarray(array).convert("L"))
 
 
 def _resize(array: numpy.ndarray, size: tuple[int, int]) -> numpy.ndarray:

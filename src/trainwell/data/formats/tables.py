@@ -5,27 +5,29 @@ from __future__ import annotations
 import csv
 import difflib
 import io
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from trainwell.data.dataset import Task
 from trainwell.data.formats.columns import (
+    as_text,
     describe_column,
     encode_columns,
     is_missing,
     parse_number,
 )
-from trainwell.data.raw import Column, RawData
-from trainwell.data.targets import encode_targets
+from trainwell.data.raw import RawData
+from trainwell.data.targets import encode_like, encode_targets
 from trainwell.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|")
 USUAL_TARGETS = ("target", "label", "class", "y")
 MOST_COLUMNS = 100_000
 LONGEST_HEADER = 8 * 2**20
+LEADING_ZERO = re.compile(r"[+-]?0\d")
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -49,6 +51,8 @@ def read_csv_columns(path: Path) -> dict[str, list[str]]:
         DataError: Not text, ragged (with the line), a column name twice, or no rows.
     """
     text = _read_text(path)
+    if not text.strip():
+        raise DataError("the file is empty", where=str(path), remedy="Get it again")
     heading = text.partition("\n")[0]
     delimiter = max(DELIMITERS, key=heading.count)
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
@@ -67,9 +71,13 @@ def read_csv_columns(path: Path) -> dict[str, list[str]]:
                 )
             rows.append(row)
     except csv.Error as error:
-        raise DataError(f"line {reader.line_num}: {error}", where=str(path)) from error
+        raise DataError(
+            f"line {reader.line_num}: {error}", where=str(path), remedy="Correct the line"
+        ) from error
     if not rows:
-        raise DataError("there are no rows below the heading", where=str(path))
+        raise DataError(
+            "there are no rows below the heading", where=str(path), remedy="Give some rows"
+        )
     return {name: list(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
 
 
@@ -105,18 +113,7 @@ def from_columns(
     """
     names = list(table)
     chosen = _choose_target(names, target, where)
-    labels = [None if is_missing(v) else _as_number_if_all(v) for v in table[chosen]]
-    if not labels:
-        raise DataError("there are no rows", where=where, remedy="Give some")
-    if any(isinstance(v, str) for v in labels):
-        labels = [None if is_missing(v) else str(v) for v in table[chosen]]
-    if None in labels:
-        raise DataError(
-            f"the target {chosen!r} is missing in {labels.count(None)} rows, the first is row "
-            f"{labels.index(None)}",
-            where=where,
-            remedy="Remove these rows or fill in their targets",
-        )
+    labels = read_labels(chosen, table[chosen], where, are_numbers=task == "regression")
     columns, notes = [], []
     for name in names:
         if name == chosen:
@@ -126,8 +123,8 @@ def from_columns(
         columns += [column] if column else []
     if not columns:
         raise DataError("no column is left to predict from", where=where)
-    inputs, _ = encode_columns(columns, table, where)
-    notes += _describe_missing(columns, inputs)
+    inputs, missing = encode_columns(columns, table, where)
+    notes += missing
     encoded = encode_targets(labels, task, where=f"{where}, column {chosen!r}")
     return RawData(
         "vector",
@@ -137,7 +134,57 @@ def from_columns(
         encoded.task,
         columns=tuple(columns),
         notes=tuple(notes),
+        target=chosen,
     )
+
+
+def from_columns_like(train: RawData, table: Mapping[str, Sequence[Any]], *, where: str) -> RawData:
+    """A split that came by itself, encoded by the columns and classes of the training split.
+
+    Raises:
+        DataError: It lacks a column, or has values or labels that the training split cannot have.
+    """
+    if train.target not in table:
+        raise DataError(
+            f"the column {train.target!r}, which is predicted, is missing",
+            where=where,
+            remedy=f"Columns: {', '.join(list(table)[:20])}",
+        )
+    are_numbers = train.task == "regression"
+    labels = read_labels(train.target, table[train.target], where, are_numbers=are_numbers)
+    inputs, notes = encode_columns(train.columns, table, where)
+    numbered = encode_like(labels, train.classes, where=f"{where}, column {train.target!r}")
+    return replace(train, inputs=inputs, targets=numbered, notes=tuple(notes))
+
+
+def read_labels(
+    name: str, cells: Sequence[Any], where: str, *, are_numbers: bool = False
+) -> list[Any]:
+    """The targets of a column: numbers where all are, else text.
+
+    Args:
+        name: Of the column, for messages.
+        cells: Of the column.
+        where: The source, for messages.
+        are_numbers: Whether `007` is 7; else it is a code and keeps its zeros.
+
+    Raises:
+        DataError: No rows, or a target is missing (with the row).
+    """
+    is_code = not are_numbers and any(LEADING_ZERO.match(as_text(v).strip()) for v in cells)
+    labels = [None if is_missing(v) else _as_number_if_all(v) for v in cells]
+    if not labels:
+        raise DataError("there are no rows", where=where, remedy="Give some")
+    if is_code or any(isinstance(v, str) for v in labels):
+        labels = [None if is_missing(v) else as_text(v) for v in cells]
+    if None in labels:
+        raise DataError(
+            f"the target {name!r} is missing in {labels.count(None)} rows, the first is row "
+            f"{labels.index(None)}",
+            where=where,
+            remedy="Remove these rows or fill in their targets",
+        )
+    return labels
 
 
 def _read_text(path: Path) -> str:
@@ -166,7 +213,9 @@ def _read_text(path: Path) -> str:
 
 def _refuse_names(names: list[str], path: Path) -> None:
     if not any(names):
-        raise DataError("the first line has no column names", where=str(path))
+        raise DataError(
+            "the first line has no column names", where=str(path), remedy="Give each column a name"
+        )
     _refuse_twice(names, str(path))
 
 
@@ -211,12 +260,3 @@ def _as_number_if_all(value: Any) -> Any:
     if number is None:
         return str(value)
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
-
-
-def _describe_missing(columns: list[Column], inputs: torch.Tensor) -> list[str]:
-    counts = torch.isnan(inputs).sum(0).tolist()
-    return [
-        f"column {column.name!r}: {count} missing values are filled in"
-        for column, count in zip(columns, counts, strict=True)
-        if count
-    ]
