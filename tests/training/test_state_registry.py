@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 import trainwell as tw
 from noisy_runs import RECIPE, Noisy
+from trainwell.data.batches import Batch
 from trainwell.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from trainwell.training.defaults import complete_recipe
 from trainwell.training.fitting import prepare
@@ -150,9 +151,9 @@ def test_a_counter_that_nobody_saves_is_found(
 ) -> None:
     plain = TrainingStep._update
 
-    def counted(self: Any) -> None:
+    def counted(self: Any, batch: Batch) -> None:
         self.forgotten = getattr(self, "forgotten", 0) + 1
-        plain(self)
+        plain(self, batch)
 
     monkeypatch.setattr(TrainingStep, "_update", counted)
     _, lost = changed_and_lost(RICH, 12, tmp_path)
