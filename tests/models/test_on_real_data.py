@@ -94,10 +94,10 @@ def test_without_shortcuts_56_layers_learn_worse(shared_data: Path, tmp_path: Pa
     data = few_cifar_images(shared_data, 2560)
     losses = {}
     for name in ("plain56", "resnet56"):
-        recipe = tw.Recipe(epochs=3, batch_size=64, augment=(), learning_rate=0.02)
+        recipe = tw.Recipe(epochs=2, batch_size=64, augment=(), learning_rate=0.02)
         run = tw.fit(name, data, recipe, out=tmp_path / name)
         losses[name] = run.metrics["train_loss"]
-    assert losses["resnet56"] < losses["plain56"] - 0.3
+    assert losses["resnet56"] < losses["plain56"] - 0.2
 
 
 def test_gates_and_shortcuts_train_at_the_depth_where_plain_layers_do_not(tmp_path: Path) -> None:

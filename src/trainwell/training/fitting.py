@@ -255,7 +255,7 @@ def _give_first_weights(folder: RunFolder, setting: Setting) -> None:
     if start_from is not None:
         loaded = load_weights(model, read_weights(start_from))
         folder.note("transfer", f"started from {start_from}: {loaded}")
-    elif isinstance(model, Prepared):
+    if isinstance(model, Prepared):
         model.prepare(_all_inputs(setting))
 
 

@@ -96,8 +96,8 @@ class Loop:
     def _train_epoch(self) -> bool:
         """Makes the updates that the present epoch still lacks; False when asked to stop."""
         self.model.train()
-        still_frozen(self.model)
-        position = self.position
+        position, every = self.position, self.recipe.unfreeze_every
+        still_frozen(self.model, position.epoch // every if every is not None else None)
         if self.dropout is not None:
             self.dropout.arrange(position.epoch)
         # Checked before reading: a stream that starts its workers is slow to end.
