@@ -13,6 +13,8 @@ from trainwell.version import __version__
 if TYPE_CHECKING:
     from trainwell import models
     from trainwell.api import explain, fit, load, load_run, resume
+    from trainwell.checking import check
+    from trainwell.checks.verdict import CheckReport
     from trainwell.cross_validation import cross_validate, resume_cross_validation
     from trainwell.data.dataset import Dataset
     from trainwell.errors import TrainwellError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from trainwell.training.recipe import Recipe
 
 __all__ = [
+    "CheckReport",
     "CrossValidation",
     "Dataset",
     "Explanation",
@@ -32,6 +35,7 @@ __all__ = [
     "Run",
     "TrainwellError",
     "__version__",
+    "check",
     "cross_validate",
     "explain",
     "fit",
@@ -44,6 +48,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CheckReport": "trainwell.checks.verdict",
     "CrossValidation": "trainwell.fold_results",
     "Dataset": "trainwell.data.dataset",
     "Explanation": "trainwell.explanation",
@@ -51,6 +56,7 @@ _HOMES = {
     "Recipe": "trainwell.training.recipe",
     "Run": "trainwell.run",
     "TrainwellError": "trainwell.errors",
+    "check": "trainwell.checking",
     "cross_validate": "trainwell.cross_validation",
     "explain": "trainwell.api",
     "fit": "trainwell.api",
