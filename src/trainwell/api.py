@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from trainwell.checks.before_training import check_before_training
 from trainwell.data.adapt import adapt
 from trainwell.data.dataset import Dataset
 from trainwell.data.sources import load, reload
@@ -93,6 +94,8 @@ def fit(
         with folder.lock():
             about = spec.to_dict() if spec else {"own": model_origin or type(module).__qualname__}
             write_parts(folder, setting)
+            if complete.check:
+                check_before_training(folder, setting, f"{title_of(module)} on {dataset.name}")
             described = describe_run(folder.path.name, setting, about)
             run_training(folder, setting, stop, described, observers)
         return Run(folder, module, dataset, loss_fn)

@@ -17,7 +17,7 @@ from trainwell.checks.prepared import subject_of_setting
 from trainwell.checks.subject import Subject
 from trainwell.checks.suite import CHECKS, run_checks
 from trainwell.checks.verdict import CheckReport
-from trainwell.data.dataset import Dataset, Task
+from trainwell.data.dataset import Task
 from trainwell.data.draw import Augmentation
 from trainwell.models.catalogue import spec_of
 from trainwell.nn.losses import Loss

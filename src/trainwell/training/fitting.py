@@ -234,7 +234,7 @@ def run_training(
             reason = session.train()
         except NonFiniteError as error:
             error.run_folder = str(folder.path)
-            folder.write_findings([describe_non_finite(error).to_dict()])
+            _keep_finding(folder, describe_non_finite(error))
             _tell_ended(observers, "not_finite")
             raise
         except BaseException as error:
@@ -314,6 +314,7 @@ def _train_scores(epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Observer]) -> None:
     setting, loop = session.setting, session.loop
     model = folder.read_json("run.json")["model"]
+    checked = folder.read_json_or_empty("check.json")
     progress = Progress(
         epochs=setting.recipe.epochs or 0,
         steps_per_epoch=len(loop.batches),
@@ -323,6 +324,7 @@ def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Obser
         data=setting.data.name,
         parameters=count_parameters(setting.model),
         notes=() if loop.position.step else setting.data.notes,
+        checked="" if loop.position.step else checked.get("summary", ""),
     )
     for observer in observers:
         observer.started(progress)

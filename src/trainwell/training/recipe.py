@@ -84,6 +84,7 @@ class Recipe:
             first (gradual unfreezing, Howard & Ruder 2018). None: all from the start.
         loss: A name of `trainwell.nn.losses.LOSSES`; None: the loss of maximum likelihood.
         seed: Of initial weights, order, augmentation and dropout.
+        check: Whether data and model are looked at before the training.
         watch: Whether layers are read during the training (instrumented steps).
         device: `"auto"` (an accelerator if there is one), `"cpu"`, `"cuda"`, `"cuda:1"`, ...
         window: Updates between two readings of the training loss.
@@ -123,6 +124,7 @@ class Recipe:
     layer_decay: float | None = None
     unfreeze_every: int | None = None
     seed: int = 0
+    check: bool = True
     watch: bool = True
     device: str = "auto"
     window: int = 50
