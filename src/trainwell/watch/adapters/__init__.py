@@ -1,0 +1,1 @@
+"""The watcher inside other people's trainers."""
