@@ -6,8 +6,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from trainwell.checks.augmentation import check_augmentation
+from trainwell.checks.balance import check_balance
+from trainwell.checks.duplicates import check_duplicates
+from trainwell.checks.label_leak import check_label_leak
+from trainwell.checks.label_noise import check_label_noise
+from trainwell.checks.labels import check_labels
+from trainwell.checks.near_duplicates import check_near_duplicates
+from trainwell.checks.order import check_order
+from trainwell.checks.scales import check_scales
+from trainwell.checks.split_scale import check_split_scale
 from trainwell.checks.state_as_found import state_as_found
 from trainwell.checks.subject import Subject
+from trainwell.checks.values import check_values
 from trainwell.checks.verdict import CheckReport, Verdict, skip
 from trainwell.errors import TrainwellError, first_line
 
@@ -31,7 +42,19 @@ class NamedCheck:
     needs_healthy_data: bool = True
 
 
-CHECKS: tuple[NamedCheck, ...] = ()
+CHECKS: tuple[NamedCheck, ...] = (
+    NamedCheck("values", check_values, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("labels", check_labels, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("balance", check_balance, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("duplicates", check_duplicates, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("order", check_order, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("scales", check_scales, is_cheap=True),
+    NamedCheck("split scale", check_split_scale, is_cheap=True),
+    NamedCheck("label leak", check_label_leak, is_cheap=True),
+    NamedCheck("near duplicates", check_near_duplicates),
+    NamedCheck("label noise", check_label_noise),
+    NamedCheck("augmentation", check_augmentation),
+)
 
 
 def run_checks(subject: Subject, checks: Sequence[NamedCheck]) -> CheckReport:
