@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,6 +16,8 @@ from trainwell.data.draw import Augmentation, Draw
 from trainwell.data.seeding import derive_seed
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import make_objective
+
+Seen = TypeVar("Seen")
 
 
 def as_they_are(values: Tensor) -> Tensor:
@@ -96,6 +99,13 @@ class Subject:
     title: str = ""
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    _seen: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, look: Callable[[Subject], Seen]) -> Seen:
+        """What a function of this subject gives, computed once for all checks that ask for it."""
+        if look not in self._seen:
+            self._seen[look] = look(self)
+        return self._seen[look]
 
     def generator(self, purpose: str) -> Generator:
         """Random numbers of one check, alike each time."""
