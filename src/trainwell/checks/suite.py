@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from trainwell.checks.gradients import look_at_gradients
 from trainwell.checks.state_as_found import state_as_found
 from trainwell.checks.subject import Subject
 from trainwell.checks.verdict import CheckReport, Verdict, skip
@@ -31,7 +32,7 @@ class NamedCheck:
     needs_healthy_data: bool = True
 
 
-CHECKS: tuple[NamedCheck, ...] = ()
+CHECKS: tuple[NamedCheck, ...] = (NamedCheck("gradients", look_at_gradients),)
 
 
 def run_checks(subject: Subject, checks: Sequence[NamedCheck]) -> CheckReport:
