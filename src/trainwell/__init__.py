@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from trainwell import models
     from trainwell.api import explain, fit, load, load_run, resume
     from trainwell.checking import check
+    from trainwell.checks.gradient_report import GradientReport
+    from trainwell.checks.gradients import check_function_gradient, check_gradients
     from trainwell.checks.verdict import CheckReport
     from trainwell.cross_validation import cross_validate, resume_cross_validation
     from trainwell.data.dataset import Dataset
@@ -31,11 +33,14 @@ __all__ = [
     "Dataset",
     "Explanation",
     "Finding",
+    "GradientReport",
     "Recipe",
     "Run",
     "TrainwellError",
     "__version__",
     "check",
+    "check_function_gradient",
+    "check_gradients",
     "cross_validate",
     "explain",
     "fit",
@@ -53,10 +58,13 @@ _HOMES = {
     "Dataset": "trainwell.data.dataset",
     "Explanation": "trainwell.explanation",
     "Finding": "trainwell.findings",
+    "GradientReport": "trainwell.checks.gradient_report",
     "Recipe": "trainwell.training.recipe",
     "Run": "trainwell.run",
     "TrainwellError": "trainwell.errors",
     "check": "trainwell.checking",
+    "check_function_gradient": "trainwell.checks.gradients",
+    "check_gradients": "trainwell.checks.gradients",
     "cross_validate": "trainwell.cross_validation",
     "explain": "trainwell.api",
     "fit": "trainwell.api",

@@ -15,6 +15,7 @@ from trainwell.checks.duplicates import check_duplicates
 from trainwell.checks.evaluation_mode import check_evaluation_mode
 from trainwell.checks.given_optimizer import check_given_optimizer
 from trainwell.checks.gradient_scale import check_gradient_scale
+from trainwell.checks.gradients import look_at_gradients
 from trainwell.checks.initial_loss import check_initial_loss
 from trainwell.checks.initial_weights import check_initial_weights
 from trainwell.checks.label_leak import check_label_leak
@@ -82,6 +83,7 @@ CHECKS: tuple[NamedCheck, ...] = (
     NamedCheck("dropout", check_dropout_strength, is_cheap=True),
     NamedCheck("optimiser", check_given_optimizer, is_cheap=True),
     NamedCheck("steps at the given rate", check_trial_at_rate),
+    NamedCheck("gradients", look_at_gradients),
 )
 
 
