@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trainwell import models
     from trainwell.api import explain, fit, load, load_run, resume
     from trainwell.checking import check
+    from trainwell.checks.rate_range import RateRange
     from trainwell.checks.verdict import CheckReport
     from trainwell.cross_validation import cross_validate, resume_cross_validation
     from trainwell.data.dataset import Dataset
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from trainwell.explanation import Explanation
     from trainwell.findings import Finding
     from trainwell.fold_results import CrossValidation
+    from trainwell.rate_finder import find_learning_rate
     from trainwell.run import Run
     from trainwell.training import transfer
     from trainwell.training.recipe import Recipe
@@ -31,6 +33,7 @@ __all__ = [
     "Dataset",
     "Explanation",
     "Finding",
+    "RateRange",
     "Recipe",
     "Run",
     "TrainwellError",
@@ -38,6 +41,7 @@ __all__ = [
     "check",
     "cross_validate",
     "explain",
+    "find_learning_rate",
     "fit",
     "load",
     "load_run",
@@ -53,12 +57,14 @@ _HOMES = {
     "Dataset": "trainwell.data.dataset",
     "Explanation": "trainwell.explanation",
     "Finding": "trainwell.findings",
+    "RateRange": "trainwell.checks.rate_range",
     "Recipe": "trainwell.training.recipe",
     "Run": "trainwell.run",
     "TrainwellError": "trainwell.errors",
     "check": "trainwell.checking",
     "cross_validate": "trainwell.cross_validation",
     "explain": "trainwell.api",
+    "find_learning_rate": "trainwell.rate_finder",
     "fit": "trainwell.api",
     "load": "trainwell.api",
     "load_run": "trainwell.api",
