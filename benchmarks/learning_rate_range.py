@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import math
 import statistics
 import time
@@ -97,8 +98,8 @@ class LstmClassifier(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        # Every second value of the sequence, to take half the time.
-        outputs, _ = self.lstm(inputs[:, ::2])
+        # Every fourth value of the sequence: the wave is still seen, in a quarter of the time.
+        outputs, _ = self.lstm(inputs[:, ::4])
         return self.head(outputs.mean(1))
 
 
@@ -135,7 +136,7 @@ def build_deep_mlp() -> nn.Module:
 def build_autoencoder() -> nn.Module:
     widths = (64, 48, 12, 48, 64)
     layers: list[nn.Module] = [nn.Flatten()]
-    for wide, narrow in zip(widths, widths[1:], strict=False):
+    for wide, narrow in itertools.pairwise(widths):
         layers += [nn.Linear(wide, narrow), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -189,12 +190,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS, metavar="N", help="default 3")
     parser.add_argument("--steps", type=int, default=STEPS, metavar="N", help="default 300")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the suggestion")
+    parser.add_argument("--only", default="", metavar="WORD", help="problems with it in the name")
     options = parser.parse_args(arguments)
     print(f"{options.steps} steps, batches of {BATCH_SIZE}, {options.seeds} seeds; the suggestion")
     print("is find_learning_rate's with no option but optimizer and batch_size\n")
     print(HEADER)
     outcomes = []
     for name, problem in PROBLEMS.items():
+        if options.only.lower() not in name.lower():
+            continue
         outcomes.append(compare(problem, options.steps, options.seeds, options.seed))
         print(format_row(name, outcomes[-1]), flush=True)
     within = sum(outcome.factor <= WITHIN for outcome in outcomes)

@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from trainwell.checks.learning_rate import check_learning_rate
 from trainwell.checks.state_as_found import state_as_found
 from trainwell.checks.subject import Subject
+from trainwell.checks.tiny_subset import check_tiny_subset
 from trainwell.checks.verdict import CheckReport, Verdict, skip
 from trainwell.errors import TrainwellError, first_line
 
@@ -31,7 +33,10 @@ class NamedCheck:
     needs_healthy_data: bool = True
 
 
-CHECKS: tuple[NamedCheck, ...] = ()
+CHECKS: tuple[NamedCheck, ...] = (
+    NamedCheck("tiny subset", check_tiny_subset),
+    NamedCheck("learning rate", check_learning_rate),
+)
 
 
 def run_checks(subject: Subject, checks: Sequence[NamedCheck]) -> CheckReport:
