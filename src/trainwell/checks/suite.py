@@ -21,6 +21,7 @@ from trainwell.checks.initial_weights import check_initial_weights
 from trainwell.checks.label_leak import check_label_leak
 from trainwell.checks.label_noise import check_label_noise
 from trainwell.checks.labels import check_labels
+from trainwell.checks.learning_rate import check_learning_rate
 from trainwell.checks.loss_fits import check_loss_fits
 from trainwell.checks.loss_reduction import check_loss_reduction
 from trainwell.checks.near_duplicates import check_near_duplicates
@@ -31,6 +32,7 @@ from trainwell.checks.scales import check_scales
 from trainwell.checks.split_scale import check_split_scale
 from trainwell.checks.state_as_found import state_as_found
 from trainwell.checks.subject import Subject
+from trainwell.checks.tiny_subset import check_tiny_subset
 from trainwell.checks.trained_parameters import check_trained_parameters
 from trainwell.checks.trial_at_rate import check_trial_at_rate
 from trainwell.checks.values import check_values
@@ -58,6 +60,7 @@ class NamedCheck:
 
 
 CHECKS: tuple[NamedCheck, ...] = (
+CHECKS: tuple[NamedCheck, ...] = (
     NamedCheck("values", check_values, is_cheap=True, needs_healthy_data=False),
     NamedCheck("labels", check_labels, is_cheap=True, needs_healthy_data=False),
     NamedCheck("balance", check_balance, is_cheap=True, needs_healthy_data=False),
@@ -84,6 +87,8 @@ CHECKS: tuple[NamedCheck, ...] = (
     NamedCheck("optimiser", check_given_optimizer, is_cheap=True),
     NamedCheck("steps at the given rate", check_trial_at_rate),
     NamedCheck("gradients", look_at_gradients),
+    NamedCheck("tiny subset", check_tiny_subset),
+    NamedCheck("learning rate", check_learning_rate),
 )
 
 
