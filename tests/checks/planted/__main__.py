@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from tests.checks.planted.fault import PlantedFault
-from tests.checks.planted.outcomes import observe, to_dict
+from tests.checks.planted.outcomes import observe_all, to_dict
 from tests.checks.planted.registry import FAMILIES, FAULTS
 from tests.checks.planted.tables import confusion_as_text, line_of, markdown, totals_as_text
 from tests.checks.planted.twins import train_twin
@@ -20,10 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.twins:
         return verify_twins(faults)
     outcomes = []
-    for fault in faults:
-        outcomes.append(observe(fault))
-        progress = sys.stderr if options.json or options.markdown else sys.stdout
-        print(line_of(outcomes[-1]), file=progress, flush=True)
+    progress = sys.stderr if options.json or options.markdown else sys.stdout
+    for outcome in observe_all([fault.name for fault in faults], options.processes):
+        outcomes.append(outcome)
+        print(line_of(outcome), file=progress, flush=True)
     if options.json:
         print(json.dumps(to_dict(outcomes), indent=1))
     elif options.markdown:
@@ -38,6 +38,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="tests.checks.planted", description="What tw.check finds in faulty programs."
     )
     parser.add_argument("--only", action="append", help="a case or a family; may be repeated")
+    parser.add_argument("--processes", type=int, default=1, help="that check side by side")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document")
     form.add_argument("--markdown", action="store_true", help="tables for the documentation")

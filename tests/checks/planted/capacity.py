@@ -19,7 +19,7 @@ from tests.checks.planted.datasets import (
     waves,
 )
 from tests.checks.planted.fault import Arguments, Family
-from tests.checks.planted.models import BagOfWords, Recurrent, Then, adam, cnn, mlp
+from tests.checks.planted.models import BagOfWords, Recurrent, Then, adam, mlp
 
 CAPACITY = Family("capacity")
 
@@ -78,14 +78,22 @@ def squeezed_through_one_unit(faulty: bool) -> Arguments:
     return Arguments(model, data.train, data.valid, nn.CrossEntropyLoss(), adam(model, 3e-3), 32)
 
 
-@CAPACITY.plant("underfitting", "not_learning")
-def pooled_over_everything_at_once(faulty: bool) -> Arguments:
-    """Each standardised picture is averaged to three numbers before the first convolution."""
+@CAPACITY.plant("underfitting", "not_learning", "vanishing_gradient")
+def pooled_right_after_normalising(faulty: bool) -> Arguments:
+    """Instance normalisation comes right before pooling over the whole picture: the mean is 0 for
+    every picture; in the twin a ReLU stands between."""
     data = standard_stripes()
-    pool = nn.AdaptiveAvgPool2d(1) if faulty else nn.Identity()
-    resize = nn.Upsample(16) if faulty else nn.Identity()
-    model = nn.Sequential(pool, resize, *cnn(3, 16, 4))
-    return Arguments(model, data.train, data.valid, nn.CrossEntropyLoss(), adam(model), 32)
+    model = nn.Sequential(
+        nn.Conv2d(3, 32, 5, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.InstanceNorm2d(32),
+        nn.Identity() if faulty else nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(32, 4),
+    )
+    return Arguments(model, data.train, data.valid, nn.CrossEntropyLoss(), adam(model, 3e-3), 32)
 
 
 @CAPACITY.plant("underfitting", "not_learning")

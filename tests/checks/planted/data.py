@@ -268,7 +268,7 @@ def class_numbers_as_floats(faulty: bool) -> Arguments:
     return Arguments(model, data.train, data.valid, loss, adam(model), 32, "multiclass")
 
 
-@DATA.plant("dtype_scale")
+@DATA.plant("dtype_scale", "unnormalised_inputs")
 def scaled_by_255_twice(faulty: bool) -> Arguments:
     """Pictures that `ToTensor` has brought to 0 to 1 are divided by 255 once more."""
     data = digits().map_inputs(lambda x: x / 16)

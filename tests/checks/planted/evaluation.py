@@ -9,7 +9,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from tests.checks.planted.datasets import (
     WORDS,
-    Splits,
     customers,
     digit_pictures,
     digit_rows,
@@ -85,14 +84,13 @@ def batch_statistics_in_evaluation(faulty: bool) -> Arguments:
 @EVALUATION.plant("batchnorm_misuse", "eval_mode_bug")
 def statistics_that_never_move(faulty: bool) -> Arguments:
     """A momentum of 0, taken for "none", keeps the running statistics at mean 0 and variance 1."""
-    data = segments().map_inputs(lambda x: 0.1 * x + 0.5)
+    data = segments()
     model = nn.Sequential(
         nn.Linear(16, 64),
         nn.BatchNorm1d(64, momentum=0.0 if faulty else 0.1),
         nn.ReLU(),
         nn.Linear(64, 5),
     )
-    data = standardise(data)
     return Arguments(model, data.train, data.valid, nn.CrossEntropyLoss(), adam(model), 64)
 
 
@@ -293,7 +291,7 @@ def running_statistics_of_other_data(faulty: bool) -> Arguments:
 
 
 @EVALUATION.plant("eval_mode_bug")
-def nearest_in_the_batch(faulty: bool) -> Arguments:
+def scaled_by_the_largest_of_the_batch(faulty: bool) -> Arguments:
     """Hidden units are divided by the largest of the whole batch instead of the example's own."""
 
     class Scaled(nn.Module):
@@ -307,6 +305,6 @@ def nearest_in_the_batch(faulty: bool) -> Arguments:
                 return self.head(hidden / (hidden.max() + 1e-6))
             return self.head(hidden / (hidden.amax(1, keepdim=True) + 1e-6))
 
-    data = Splits(segments().train, segments().valid)
+    data = segments()
     model = Scaled()
     return Arguments(model, data.train, data.valid, nn.CrossEntropyLoss(), sgd(model, 0.1), 64)

@@ -13,7 +13,6 @@ from tests.checks.planted.datasets import (
     curve,
     customers,
     digit_pictures,
-    digit_rows,
     forecasts,
     iris,
     reviews,
@@ -369,11 +368,11 @@ def rare_saw_tooth(faulty: bool) -> Arguments:
     if faulty:
         rows = torch.cat([torch.nonzero(y == k)[:n, 0] for k, n in ((0, 500), (1, 6), (2, 4))])
         x, y = x[rows], y[rows]
-    model = Recurrent(nn.LSTM, 1, 32, 3)
+    model = Recurrent(nn.GRU, 1, 32, 3)
     return Arguments(model, (x, y), data.valid, nn.CrossEntropyLoss(), adam(model, 3e-3), 32)
 
 
-@LABELS.plant("class_imbalance")
+@LABELS.plant("class_imbalance", "corrupted_labels")
 def every_target_the_same(faulty: bool) -> Arguments:
     """The target column of a regression was filled with one number."""
     data = curve()
@@ -381,16 +380,3 @@ def every_target_the_same(faulty: bool) -> Arguments:
         data = data.map_targets(torch.ones_like)
     model = mlp(1, 64, 64, 1)
     return Arguments(model, data.train, data.valid, nn.MSELoss(), adam(model, 3e-3), 32)
-
-
-@LABELS.plant("corrupted_labels")
-def digits_mostly_guessed(faulty: bool) -> Arguments:
-    """Nine of ten labels were entered at random."""
-    data = digit_rows()
-    x, y = data.train
-    if faulty:
-        guessed = torch.rand(len(y), generator=rng(39)) < 0.9
-        drawn = torch.randint(0, 10, (len(y),), generator=rng(40))
-        y = torch.where(guessed, drawn, y)
-    model = mlp(64, 64, 10)
-    return Arguments(model, (x, y), data.valid, nn.CrossEntropyLoss(), adam(model), 32)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from scipy.stats import binomtest
 
 from tests.checks.planted.fault import PlantedFault, failing_codes
+from tests.checks.planted.registry import find
 
 NONE = "none"
 
@@ -51,8 +53,9 @@ class Outcome:
         return bool(self.faulty) and self.faulty[0] in self.codes
 
 
-def observe(fault: PlantedFault) -> Outcome:
-    """What `tw.check` says of both programs."""
+def observe(name: str) -> Outcome:
+    """What `tw.check` says of both programs of the fault of that name."""
+    fault = find(name)
     faulty, skipped_faulty, seconds_faulty = _check(fault, faulty=True)
     twin, skipped_twin, seconds_twin = _check(fault, faulty=False)
     return Outcome(
@@ -66,6 +69,15 @@ def observe(fault: PlantedFault) -> Outcome:
         seconds_faulty,
         seconds_twin,
     )
+
+
+def observe_all(names: Sequence[str], processes: int = 1) -> Iterator[Outcome]:
+    """What `tw.check` says of many, one after the other or in several processes."""
+    if processes == 1:
+        yield from map(observe, names)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap(observe, names)
 
 
 def _check(fault: PlantedFault, faulty: bool) -> tuple[tuple[str, ...], tuple[str, ...], float]:
