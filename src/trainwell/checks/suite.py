@@ -60,7 +60,6 @@ class NamedCheck:
 
 
 CHECKS: tuple[NamedCheck, ...] = (
-CHECKS: tuple[NamedCheck, ...] = (
     NamedCheck("values", check_values, is_cheap=True, needs_healthy_data=False),
     NamedCheck("labels", check_labels, is_cheap=True, needs_healthy_data=False),
     NamedCheck("balance", check_balance, is_cheap=True, needs_healthy_data=False),
