@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from trainwell.run import Run
     from trainwell.training import transfer
     from trainwell.training.recipe import Recipe
+    from trainwell.watching.attach import watch
+    from trainwell.watching.watcher import Watcher
 
 __all__ = [
     "CrossValidation",
@@ -31,6 +33,7 @@ __all__ = [
     "Recipe",
     "Run",
     "TrainwellError",
+    "Watcher",
     "__version__",
     "cross_validate",
     "explain",
@@ -41,6 +44,7 @@ __all__ = [
     "resume",
     "resume_cross_validation",
     "transfer",
+    "watch",
 ]
 
 _HOMES = {
@@ -51,6 +55,7 @@ _HOMES = {
     "Recipe": "trainwell.training.recipe",
     "Run": "trainwell.run",
     "TrainwellError": "trainwell.errors",
+    "Watcher": "trainwell.watching.watcher",
     "cross_validate": "trainwell.cross_validation",
     "explain": "trainwell.api",
     "fit": "trainwell.api",
@@ -58,6 +63,7 @@ _HOMES = {
     "load_run": "trainwell.api",
     "resume": "trainwell.api",
     "resume_cross_validation": "trainwell.cross_validation",
+    "watch": "trainwell.watching.attach",
 }
 
 _MODULES = {"models": "trainwell.models", "transfer": "trainwell.training.transfer"}
