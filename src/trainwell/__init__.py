@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from trainwell.run import Run
     from trainwell.training import transfer
     from trainwell.training.recipe import Recipe
+    from trainwell.watching.attach import watch
+    from trainwell.watching.watcher import Watcher
 
 __all__ = [
     "CheckReport",
@@ -40,6 +42,7 @@ __all__ = [
     "Recipe",
     "Run",
     "TrainwellError",
+    "Watcher",
     "__version__",
     "check",
     "check_function_gradient",
@@ -54,6 +57,7 @@ __all__ = [
     "resume",
     "resume_cross_validation",
     "transfer",
+    "watch",
 ]
 
 _HOMES = {
@@ -70,6 +74,7 @@ _HOMES = {
     "check": "trainwell.checking",
     "check_function_gradient": "trainwell.checks.gradients",
     "check_gradients": "trainwell.checks.gradients",
+    "Watcher": "trainwell.watching.watcher",
     "cross_validate": "trainwell.cross_validation",
     "explain": "trainwell.api",
     "find_learning_rate": "trainwell.rate_finder",
@@ -78,6 +83,7 @@ _HOMES = {
     "load_run": "trainwell.api",
     "resume": "trainwell.api",
     "resume_cross_validation": "trainwell.cross_validation",
+    "watch": "trainwell.watching.attach",
 }
 
 _MODULES = {"models": "trainwell.models", "transfer": "trainwell.training.transfer"}

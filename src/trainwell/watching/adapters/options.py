@@ -9,9 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from trainwell.checks.verdict import CheckReport
 from trainwell.data.dataset import Task
-from trainwell.watch.watcher import Watcher
+from trainwell.watching.watcher import Watcher
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class WatchOptions:
     train: Any = None
     valid: Any = None
     task: Task | None = None
-    check: CheckReport | None = None
+    check: Any = None
 
     def open(self, model: nn.Module, optimizer: Optimizer) -> Watcher:
         """A watcher that is attached to a model and its optimiser."""

@@ -12,9 +12,9 @@ from torch.utils.hooks import RemovableHandle
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainwell.findings import Finding
-from trainwell.watch.adapters.epoch_scores import pick_scores
-from trainwell.watch.adapters.options import WatchOptions
-from trainwell.watch.watcher import Watcher
+from trainwell.watching.adapters.epoch_scores import pick_scores
+from trainwell.watching.adapters.options import WatchOptions
+from trainwell.watching.watcher import Watcher
 
 
 class WatchCallback(TrainerCallback):

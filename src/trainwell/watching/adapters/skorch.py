@@ -12,9 +12,9 @@ from skorch.callbacks import Callback
 from torch import Tensor
 
 from trainwell.findings import Finding
-from trainwell.watch.adapters.epoch_scores import pick_scores
-from trainwell.watch.adapters.options import WatchOptions
-from trainwell.watch.watcher import Watcher
+from trainwell.watching.adapters.epoch_scores import pick_scores
+from trainwell.watching.adapters.options import WatchOptions
+from trainwell.watching.watcher import Watcher
 
 
 class WatchCallback(Callback):
@@ -55,7 +55,9 @@ class WatchCallback(Callback):
         """Tells of an update."""
         if self.watcher_ is None or not training or loss is None:
             return
-        inputs, targets = batch if isinstance(batch, tuple | list) and len(batch) == 2 else (None, None)
+        inputs, targets = (
+            batch if isinstance(batch, tuple | list) and len(batch) == 2 else (None, None)
+        )
         self.watcher_.step(
             loss,
             inputs=inputs if isinstance(inputs, Tensor) else None,

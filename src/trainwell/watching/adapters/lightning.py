@@ -12,9 +12,9 @@ import lightning.pytorch as lightning
 from torch import Tensor
 
 from trainwell.findings import Finding
-from trainwell.watch.adapters.epoch_scores import pick_scores
-from trainwell.watch.adapters.options import WatchOptions
-from trainwell.watch.watcher import Watcher
+from trainwell.watching.adapters.epoch_scores import pick_scores
+from trainwell.watching.adapters.options import WatchOptions
+from trainwell.watching.watcher import Watcher
 
 
 class WatchCallback(lightning.Callback):
@@ -36,7 +36,9 @@ class WatchCallback(lightning.Callback):
         """What is wrong so far, most likely root cause first."""
         return self._found if self.watcher is None else self.watcher.findings()
 
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
         """Attaches."""
         self.watcher = self.options.open(pl_module, trainer.optimizers[0])
         self._updates = trainer.global_step
@@ -56,9 +58,7 @@ class WatchCallback(lightning.Callback):
         self._updates = trainer.global_step
         inputs, targets = split_batch(batch)
         # Lightning hands on the loss divided by the batches that it accumulates.
-        self.watcher.step(
-            loss * trainer.accumulate_grad_batches, inputs=inputs, targets=targets
-        )
+        self.watcher.step(loss * trainer.accumulate_grad_batches, inputs=inputs, targets=targets)
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -67,7 +67,9 @@ class WatchCallback(lightning.Callback):
         if self.watcher is not None:
             self.watcher.epoch(**pick_scores(trainer.callback_metrics))
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_train_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
         """Detaches; what was found stays."""
         self._close()
 

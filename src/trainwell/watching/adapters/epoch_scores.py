@@ -10,7 +10,14 @@ from torch import Tensor
 NAMES = {
     "train_loss": ("train_loss", "train_loss_epoch", "train/loss", "loss"),
     "train_metric": ("train_acc", "train_accuracy", "train/acc", "train/accuracy"),
-    "valid_loss": ("valid_loss", "val_loss", "validation_loss", "val/loss", "valid/loss", "eval_loss"),
+    "valid_loss": (
+        "valid_loss",
+        "val_loss",
+        "validation_loss",
+        "val/loss",
+        "valid/loss",
+        "eval_loss",
+    ),
     "valid_metric": (
         "valid_acc",
         "valid_accuracy",
@@ -33,6 +40,6 @@ def pick_scores(metrics: Mapping[str, Any]) -> dict[str, float]:
     found: dict[str, float] = {}
     for argument, names in NAMES.items():
         value = next((metrics[name] for name in names if name in metrics), None)
-        if isinstance(value, Tensor) and value.numel() == 1 or isinstance(value, int | float):
+        if (isinstance(value, Tensor) and value.numel() == 1) or isinstance(value, int | float):
             found[argument] = float(value)
     return found

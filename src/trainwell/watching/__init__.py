@@ -1,0 +1,1 @@
+"""Watches a training and names what is wrong with it."""

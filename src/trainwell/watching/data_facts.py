@@ -1,0 +1,257 @@
+"""A short look at the examples: what their values and labels say before any training.
+
+Looks once, at no more than a few thousand examples. `trainwell.checks` does this thoroughly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MOST = 2000
+NEIGHBOURS = 10
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What was found.
+
+    Attributes:
+        examples: Training examples that were looked at.
+        features: Numbers in one example.
+        shared: Validation examples that are training examples too.
+        valid_examples: Validation examples that were looked at.
+        leak_column: Number of the feature that gives the target away; −1 for none.
+        leak_strength: How well it does, from 0 to 1.
+        one_neighbour: Share of examples whose nearest other example has the same class.
+        neighbours: Share of examples whose class is the commonest one of the nearest ten.
+        misplaced: Share of examples whose ten nearest nearly all have one other class.
+        neighbour_fit: Share of a regression's variance that the nearest ten explain.
+        train_mean: Of all training values.
+        train_std: Of all training values.
+        valid_mean: Of all validation values; not-a-number without.
+        valid_std: Of all validation values; not-a-number without.
+        class_counts: Examples of each class in the training data; empty for a regression.
+        target_std: Of a regression's targets.
+        target_mean: Of a regression's targets.
+    """
+
+    examples: int = 0
+    features: int = 0
+    shared: int = 0
+    valid_examples: int = 0
+    leak_column: int = -1
+    leak_strength: float = 0.0
+    one_neighbour: float = float("nan")
+    neighbours: float = float("nan")
+    misplaced: float = float("nan")
+    neighbour_fit: float = float("nan")
+    train_mean: float = float("nan")
+    train_std: float = float("nan")
+    valid_mean: float = float("nan")
+    valid_std: float = float("nan")
+    class_counts: tuple[int, ...] = ()
+    target_std: float = float("nan")
+    target_mean: float = float("nan")
+
+
+def to_arrays(data: Any, most: int = MOST) -> tuple[Tensor, Tensor | None] | None:
+    """Inputs and targets as tensors; None for what cannot be read cheaply.
+
+    Args:
+        data: `(X, y)` tensors or arrays, a trainwell `Split`, a `TensorDataset`, or a map-style
+            dataset of pairs.
+        most: Examples to take, spread evenly.
+    """
+    if data is None:
+        return None
+    if hasattr(data, "inputs") and hasattr(data, "targets"):
+        data = (data.inputs, data.targets)
+    if hasattr(data, "dataset") and hasattr(data, "batch_size"):
+        data = data.dataset
+    if hasattr(data, "tensors"):
+        data = data.tensors
+    if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[0], "shape"):
+        inputs, targets = _tensor(data[0]), _tensor(data[1])
+    elif isinstance(data, tuple | list) and len(data) == 1 and hasattr(data[0], "shape"):
+        inputs, targets = _tensor(data[0]), None
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
+        return _collect(data, min(most, 512))
+    else:
+        return None
+    if inputs is None or not len(inputs):
+        return None
+    rows = _spread(len(inputs), most)
+    return inputs[rows], targets[rows] if targets is not None else None
+
+
+def look_at_data(
+    train: tuple[Tensor, Tensor | None], valid: tuple[Tensor, Tensor | None] | None, classes: bool
+) -> DataFacts:
+    """Facts of training examples `(N, ...)` with targets, and of validation examples.
+
+    Args:
+        train: Inputs and targets.
+        valid: Likewise; None without.
+        classes: Whether the targets are classes.
+    """
+    inputs, targets = train
+    x = inputs.detach().cpu().float().flatten(1)
+    y = targets.detach().cpu() if targets is not None else None
+    std, mean = torch.std_mean(x, correction=0)
+    found: dict[str, Any] = {
+        "examples": len(x),
+        "features": x.shape[1],
+        "train_mean": float(mean),
+        "train_std": float(std),
+    }
+    if valid is not None:
+        v = valid[0].detach().cpu().float().flatten(1)
+        v_std, v_mean = torch.std_mean(v, correction=0)
+        found |= {
+            "valid_mean": float(v_mean),
+            "valid_std": float(v_std),
+            "valid_examples": len(v),
+            "shared": _count_shared(x, v),
+        }
+    if y is not None and len(y) == len(x) and len(x) >= 20:
+        found |= _look_at_targets(x, y, classes)
+    return DataFacts(**found)
+
+
+def _look_at_targets(x: Tensor, y: Tensor, classes: bool) -> dict[str, Any]:
+    y = y.reshape(len(y), -1)
+    if classes:
+        numbers = y.argmax(1) if y.shape[1] > 1 else y[:, 0].round().long()
+        counts = torch.bincount(numbers.clamp(min=0))
+        column, strength = _find_class_leak(x, numbers)
+        own = _look_at_neighbours(x, numbers)
+        return {
+            "class_counts": tuple(counts.tolist()),
+            "leak_column": column,
+            "leak_strength": strength,
+            **own,
+        }
+    std, mean = torch.std_mean(y.float(), correction=0)
+    column, strength = _find_number_leak(x, y[:, 0].float())
+    return {
+        "target_std": float(std),
+        "target_mean": float(mean),
+        "leak_column": column,
+        "leak_strength": strength,
+        "neighbour_fit": _fit_neighbours(x, y.float()),
+    }
+
+
+def count_shared_rows(train: Any, valid: Any) -> tuple[int, int]:
+    """Validation examples that are training examples too, and how many were looked at.
+
+    Looks at all examples of arrays that are not too large, since a sample of both would miss most.
+    """
+    pairs = [to_arrays(data, 50_000) for data in (train, valid)]
+    if pairs[0] is None or pairs[1] is None:
+        return 0, 0
+    x, v = (pair[0].detach().cpu().flatten(1) for pair in pairs if pair is not None)
+    if x.dtype != v.dtype or x.numel() + v.numel() > 100_000_000:
+        return 0, 0
+    return _count_shared(x, v), len(v)
+
+
+def _count_shared(x: Tensor, v: Tensor) -> int:
+    """How many rows of `v` are rows of `x`; rows that are constant do not count."""
+    if x.shape[1] != v.shape[1] or x.shape[1] < 2:
+        return 0
+    known = {row.tobytes() for row in x.contiguous().numpy()}
+    varied = (v.amax(1) > v.amin(1)).tolist()
+    rows = v.contiguous().numpy()
+    return sum(d and row.tobytes() in known for row, d in zip(rows, varied, strict=True))
+
+
+def _find_class_leak(x: Tensor, y: Tensor) -> tuple[int, float]:
+    """The feature whose values are a code of the class: constant within, different between."""
+    groups = [x[y == k] for k in y.unique().tolist()]
+    if len(groups) < 2 or min(map(len, groups)) < 3:
+        return -1, 0.0
+    means = torch.stack([g.mean(0) for g in groups])
+    within = torch.stack([g.std(0, correction=0) for g in groups]).amax(0)
+    ordered = means.sort(0).values
+    gap = (ordered[1:] - ordered[:-1]).amin(0)
+    strength = gap / (gap + within + 1e-12)
+    best = int(strength.argmax())
+    return best, float(strength[best])
+
+
+def _find_number_leak(x: Tensor, y: Tensor) -> tuple[int, float]:
+    centred = x - x.mean(0)
+    target = y - y.mean()
+    size = centred.norm(dim=0) * target.norm()
+    correlation = (centred.T @ target).abs() / (size + 1e-12)
+    best = int(correlation.argmax())
+    return best, float(correlation[best])
+
+
+def _nearest(x: Tensor, count: int) -> Tensor:
+    """Rows of the nearest other examples, on features of equal scale."""
+    scaled = (x - x.mean(0)) / (x.std(0, correction=0) + 1e-6)
+    distances = torch.cdist(scaled, scaled)
+    distances.fill_diagonal_(float("inf"))
+    return distances.topk(count, largest=False).indices
+
+
+def _look_at_neighbours(x: Tensor, y: Tensor) -> dict[str, float]:
+    if len(x) < 4 * NEIGHBOURS:
+        return {}
+    classes = int(y.max()) + 1
+    near = y[_nearest(x, NEIGHBOURS)]
+    votes = torch.nn.functional.one_hot(near.clamp(min=0), classes).sum(1)
+    most, common = votes.max(1)
+    return {
+        "one_neighbour": float((near[:, 0] == y).float().mean()),
+        "neighbours": float((common == y).float().mean()),
+        "misplaced": float(((most >= 0.7 * NEIGHBOURS) & (common != y)).float().mean()),
+    }
+
+
+def _fit_neighbours(x: Tensor, y: Tensor) -> float:
+    if len(x) < 4 * NEIGHBOURS:
+        return float("nan")
+    guess = y[_nearest(x, NEIGHBOURS)].mean(1)
+    # The mean of ten noisy neighbours adds a tenth of the noise's variance.
+    residual = (y - guess).square().mean() / (1 + 1 / NEIGHBOURS)
+    return float(1 - residual / (y.var(0, correction=0).mean() + 1e-12))
+
+
+def _spread(count: int, most: int) -> Tensor:
+    if count <= most:
+        return torch.arange(count)
+    return torch.linspace(0, count - 1, most).long()
+
+
+def _tensor(value: Any) -> Tensor | None:
+    if isinstance(value, Tensor):
+        return value.detach()
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+
+
+def _collect(data: Any, most: int) -> tuple[Tensor, Tensor | None] | None:
+    rows = _spread(len(data), most).tolist()
+    pairs = [data[row] for row in rows]
+    if not pairs or not isinstance(pairs[0], tuple | list) or len(pairs[0]) != 2:
+        return None
+    inputs = [_tensor(pair[0]) for pair in pairs]
+    targets = [_tensor(pair[1]) for pair in pairs]
+    if any(t is None for t in inputs + targets):
+        return None
+    shape = inputs[0].shape if inputs[0] is not None else ()
+    if any(t is not None and t.shape != shape for t in inputs):
+        return None
+    return (
+        torch.stack([t for t in inputs if t is not None]),
+        torch.stack([t for t in targets if t is not None]),
+    )

@@ -1,0 +1,135 @@
+"""What is known of a training without reading a number: its model, optimiser and data."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from trainwell.watching.twins import count_twins
+
+NORMS = (
+    nn.modules.batchnorm._BatchNorm,  # pyright: ignore[reportPrivateUsage]
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.modules.instancenorm._InstanceNorm,  # pyright: ignore[reportPrivateUsage]
+)
+BATCH_NORM = nn.modules.batchnorm._BatchNorm  # pyright: ignore[reportPrivateUsage]
+DROPOUT = nn.modules.dropout._DropoutNd  # pyright: ignore[reportPrivateUsage]
+RECURRENT = nn.RNNBase
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds for the whole training.
+
+    Attributes:
+        optimizer: Name of its class, in lower case.
+        momentum: Its momentum, or Adam's first decay; 0 without.
+        weight_decay: The largest of its groups.
+        maximize: Whether a group climbs the gradient instead of descending.
+        parameters: Numbers in the model.
+        hidden_units: Of the widest layer but the last; 0 for a model with one layer of weights.
+        weight_layers: Layers with weights.
+        dropout: Largest probability of a dropout; 0 without.
+        batch_norms: How many batch normalisations there are.
+        norms: How many normalisations of any kind.
+        recurrent: Whether there is a recurrent layer.
+        embeds: Whether the first layer looks up an embedding.
+        normalises_inputs: Whether the first layer normalises.
+        task: As the user said it, else empty.
+        loss_name: Name of the class or function of the loss that was given, else empty.
+        outside: Names of trainable parameters of the model that no group of the optimiser has.
+        strangers: Tensors in the optimiser that are not the model's.
+        trainable: Names of the parameters that are trained.
+        twins: Share of hidden units that begin with the very weights of another unit.
+        zero_rate: Names of the parameters in groups whose rate is zero at the start.
+    """
+
+    optimizer: str = ""
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    maximize: bool = False
+    parameters: int = 0
+    hidden_units: int = 0
+    weight_layers: int = 0
+    dropout: float = 0.0
+    batch_norms: int = 0
+    norms: int = 0
+    recurrent: bool = False
+    embeds: bool = False
+    normalises_inputs: bool = False
+    task: str = ""
+    loss_name: str = ""
+    outside: tuple[str, ...] = ()
+    strangers: int = 0
+    trainable: tuple[str, ...] = field(default=())
+    twins: float = math.nan
+    zero_rate: tuple[str, ...] = ()
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the optimiser divides by the size of past gradients."""
+        return any(name in self.optimizer for name in ("ada", "rms", "lamb", "lion", "rprop"))
+
+
+def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | None) -> Facts:
+    """Looks at model and optimiser as they are now."""
+    groups: list[dict[str, Any]] = list(getattr(optimizer, "param_groups", []))
+    owned = {id(p) for group in groups for p in group["params"]}
+    named = list(model.named_parameters())
+    leaves = [m for m in model.modules() if not any(m.children())]
+    weighted = [m for m in leaves if _is_weighted(m)]
+    first = next((m for m in leaves if any(True for _ in m.parameters(recurse=False))), None)
+    return Facts(
+        optimizer=type(optimizer).__name__.lower(),
+        momentum=max((_momentum(group) for group in groups), default=0.0),
+        weight_decay=max((float(g.get("weight_decay", 0) or 0) for g in groups), default=0.0),
+        maximize=any(bool(g.get("maximize", False)) for g in groups),
+        parameters=sum(p.numel() for _, p in named),
+        hidden_units=max((_width(m) for m in weighted[:-1]), default=0),
+        weight_layers=len(weighted),
+        dropout=max((float(m.p) for m in leaves if isinstance(m, DROPOUT)), default=0.0),
+        batch_norms=sum(isinstance(m, BATCH_NORM) for m in leaves),
+        norms=sum(isinstance(m, NORMS) for m in leaves),
+        recurrent=any(isinstance(m, RECURRENT | nn.RNNCellBase) for m in leaves),
+        embeds=isinstance(first, nn.Embedding | nn.EmbeddingBag),
+        normalises_inputs=isinstance(first, NORMS),
+        task=task or "",
+        loss_name=getattr(loss_fn, "__name__", type(loss_fn).__name__) if loss_fn else "",
+        outside=tuple(name for name, p in named if p.requires_grad and id(p) not in owned),
+        strangers=len(owned - {id(p) for _, p in named}),
+        trainable=tuple(name for name, p in named if p.requires_grad and id(p) in owned),
+        twins=count_twins(model),
+        zero_rate=_list_zero_rate(groups, named),
+    )
+
+
+def _is_weighted(module: nn.Module) -> bool:
+    if isinstance(module, RECURRENT):
+        return True
+    weight = getattr(module, "weight", None)
+    return weight is not None and getattr(weight, "ndim", 0) > 1
+
+
+def _width(module: nn.Module) -> int:
+    for name in ("out_features", "out_channels", "hidden_size", "embedding_dim"):
+        if hasattr(module, name):
+            return int(getattr(module, name))
+    return 0
+
+
+def _momentum(group: dict[str, Any]) -> float:
+    if "momentum" in group:
+        return float(group["momentum"] or 0)
+    betas = group.get("betas")
+    return float(betas[0]) if betas else 0.0
+
+
+def _list_zero_rate(groups: list[dict[str, Any]], named: list[tuple[str, Any]]) -> tuple[str, ...]:
+    if not any(float(group.get("lr", 1)) > 0 for group in groups):
+        return ()
+    still = {id(p) for g in groups if float(g.get("lr", 1)) == 0 for p in g["params"]}
+    return tuple(name for name, p in named if id(p) in still)

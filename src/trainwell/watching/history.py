@@ -1,0 +1,178 @@
+"""All that was read of a training so far: what the rules look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from trainwell.watching.data_facts import DataFacts
+from trainwell.watching.facts import Facts
+from trainwell.watching.loss_graph import LossGraph
+from trainwell.watching.probing import Probe
+from trainwell.watching.readings import EpochReading, OutputReading, Reading, UnitReading
+from trainwell.watching.trend import Trend, measure_trend
+
+
+@dataclass(frozen=True)
+class Modes:
+    """In which mode the model was called.
+
+    Attributes:
+        steps: Updates seen.
+        steps_in_eval: Updates whose forward pass ran with the whole model in evaluation mode.
+        passes_in_eval: Forward passes without gradients in evaluation mode.
+        passes_in_training: Forward passes without gradients in training mode.
+        updates_read: Updates of the optimiser on the steps that were read.
+    """
+
+    steps: int = 0
+    steps_in_eval: int = 0
+    passes_in_eval: int = 0
+    passes_in_training: int = 0
+    updates_read: int = 0
+
+
+@dataclass(frozen=True)
+class NanOrigin:
+    """Where the first value that is not finite came from.
+
+    Attributes:
+        step: Whose loss was the first that was not finite, from 0.
+        where: Layer, parameter or operation; empty where unknown.
+        rows: Of the batch, which are the cause; empty where unknown.
+        source: `"inputs"`, `"targets"`, `"layer"`, `"loss"`, `"weights"` or empty.
+    """
+
+    step: int
+    where: str = ""
+    rows: tuple[int, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class History:
+    """Readings and facts of one training.
+
+    Attributes:
+        facts: What holds for the whole training.
+        losses: `(step, loss)`, thinned out evenly when they become many.
+        rates: `(step, learning rate)`, the same steps.
+        readings: In order.
+        windows: Units of each window, in order.
+        epochs: In order.
+        modes: Counts of forward passes.
+        graph: What the loss is made of; None where its graph was not seen.
+        data: What the data given or seen says; None when it was not looked at.
+        probe: What extra passes on a copy said; None when none were made.
+        nan: Set when the loss was not finite.
+        eval_inputs: `(mean, standard deviation)` of inputs of passes without gradients.
+        called: Layers with weights whose forward pass ran with gradients.
+        detached: Layers after which a tensor was cut from its graph.
+    """
+
+    facts: Facts
+    losses: Sequence[tuple[int, float]] = ()
+    rates: Sequence[tuple[int, float]] = ()
+    readings: Sequence[Reading] = ()
+    windows: Sequence[Sequence[UnitReading]] = ()
+    epochs: Sequence[EpochReading] = ()
+    modes: Modes = field(default_factory=Modes)
+    graph: LossGraph | None = None
+    data: DataFacts | None = None
+    probe: Probe | None = None
+    nan: NanOrigin | None = None
+    eval_inputs: Sequence[tuple[float, float]] = ()
+    called: frozenset[str] = frozenset()
+    detached: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """Of the last loss, from 0; −1 before the first."""
+        return self.losses[-1][0] if self.losses else -1
+
+    @cached_property
+    def trend(self) -> Trend:
+        """Of the losses."""
+        return measure_trend([loss for _, loss in self.losses], self.chance)
+
+    @cached_property
+    def outputs(self) -> list[OutputReading]:
+        """Output readings with finite outputs, in order."""
+        found = [r.outputs for r in self.readings if r.outputs is not None]
+        return [o for o in found if math.isfinite(o.minimum) and math.isfinite(o.maximum)]
+
+    @cached_property
+    def class_counts(self) -> list[float]:
+        """Examples of each class over all readings; empty for regressions."""
+        return _add(o.target_counts for o in self.outputs)
+
+    @cached_property
+    def is_classification(self) -> bool:
+        """Whether classes are predicted, as far as can be told."""
+        if self.facts.task:
+            return self.facts.task in ("multiclass", "binary")
+        if self.graph is not None and self.graph.is_classification:
+            return True
+        return bool(self.class_counts)
+
+    @cached_property
+    def chance(self) -> float:
+        """Loss of the best constant prediction; not-a-number where unknown.
+
+        The entropy of the classes for a cross-entropy, the variance of the targets for squared
+        error.
+        """
+        graph = self.graph
+        counts = self.class_counts
+        kind = graph.kind if graph is not None else _guess_kind(self.facts.loss_name)
+        if kind in ("cross_entropy", "nll", "bce", "bce_logits", "custom_cross_entropy"):
+            if len(counts) > 1 and sum(counts) > 0:
+                return _entropy(counts)
+            columns = max((o.columns for o in self.outputs), default=0)
+            if kind in ("bce", "bce_logits"):
+                return math.log(2)
+            return math.log(columns) if columns > 1 else math.nan
+        if kind == "mse":
+            known = [o for o in self.outputs if math.isfinite(o.target_std)]
+            if known:
+                mean = sum(o.target_mean for o in known) / len(known)
+                square = sum(o.target_std**2 + o.target_mean**2 for o in known) / len(known)
+                return max(square - mean**2, 0.0) or math.nan
+        return math.nan
+
+    def late_outputs(self, count: int = 6) -> list[OutputReading]:
+        """The last output readings."""
+        return self.outputs[-count:]
+
+
+def _guess_kind(name: str) -> str:
+    plain = name.lower().replace("_", "")
+    for pattern, kind in (
+        ("bcewithlogits", "bce_logits"),
+        ("binarycrossentropywithlogits", "bce_logits"),
+        ("bceloss", "bce"),
+        ("binarycrossentropy", "bce"),
+        ("crossentropy", "cross_entropy"),
+        ("nll", "nll"),
+        ("mse", "mse"),
+    ):
+        if pattern in plain:
+            return kind
+    return ""
+
+
+def _entropy(counts: Sequence[float]) -> float:
+    total = sum(counts)
+    return -sum(c / total * math.log(c / total) for c in counts if c > 0) or math.nan
+
+
+def _add(rows: Iterable[Sequence[float]]) -> list[float]:
+    total: list[float] = []
+    for row in rows:
+        if len(row) > len(total):
+            total += [0.0] * (len(row) - len(total))
+        for k, value in enumerate(row):
+            total[k] += value
+    return total

@@ -1,0 +1,232 @@
+"""What a loss is made of, read off its graph: autograd remembers the names of the operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+_LOSSES = {
+    "NllLossBackward": "nll",
+    "NllLoss2DBackward": "nll",
+    "NllLossNdBackward": "nll",
+    "MseLossBackward": "mse",
+    "BinaryCrossEntropyBackward": "bce",
+    "BinaryCrossEntropyWithLogitsBackward": "bce_logits",
+    "SmoothL1LossBackward": "smooth_l1",
+    "HuberLossBackward": "huber",
+    "KlDivBackward": "kl",
+    "CtcLossBackward": "ctc",
+    "MultiMarginLossBackward": "margin",
+    "MultiLabelMarginLossBackward": "margin",
+    "SoftMarginLossBackward": "margin",
+}
+_SAME_VALUES = (
+    "View",
+    "Reshape",
+    "UnsafeView",
+    "Squeeze",
+    "Unsqueeze",
+    "Expand",
+    "Alias",
+    "Clone",
+    "ToCopy",
+    "Transpose",
+    "Permute",
+    "TBackward",
+    "Select",
+    "Slice",
+    "Contiguous",
+    "Unbind",
+    "Split",
+)
+_ACTIVATIONS = {
+    "SoftmaxBackward": "softmax",
+    "LogSoftmaxBackward": "log_softmax",
+    "SigmoidBackward": "sigmoid",
+    "TanhBackward": "tanh",
+    "ReluBackward": "relu",
+    "LogBackward": "log",
+    "LogSigmoidBackward": "log_sigmoid",
+}
+
+
+@dataclass(frozen=True)
+class LossGraph:
+    """What was found between the loss and the model's parameters.
+
+    Attributes:
+        kind: `"cross_entropy"` (negative log-likelihood of a log-softmax), `"nll"`, `"mse"`,
+            `"bce"`, `"bce_logits"`, `"smooth_l1"`, `"l1"`, `"huber"`, `"kl"`, `"ctc"`,
+            `"margin"`, `"custom_cross_entropy"` (a log-softmax in other hands), or empty.
+        around: Operations applied to the loss, outermost first, such as `"neg"`, `"sum"`, `"div"`.
+        activation: What the loss gets: `"softmax"`, `"log_softmax"`, `"sigmoid"`, `"tanh"`,
+            `"relu"`, `"log"`, `"log_sigmoid"` or empty for anything else.
+        softmax_axis: Axis of that softmax; None where unknown.
+        reduction: `"mean"`, `"sum"`, `"none"` or empty where unknown.
+        expanded: Shape that was broadcast to that of the other argument; empty when none was.
+        custom: Names of user-written autograd functions in the graph.
+        empty: Whether the loss has no graph although it should.
+        direct: Whether the loss gets the model's outputs as they are, but for their shape.
+    """
+
+    kind: str = ""
+    around: tuple[str, ...] = ()
+    activation: str = ""
+    softmax_axis: int | None = None
+    reduction: str = ""
+    expanded: tuple[int, ...] = ()
+    custom: tuple[str, ...] = ()
+    empty: bool = False
+    direct: bool = False
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether the loss is one for classes."""
+        return self.kind in (
+            "cross_entropy",
+            "nll",
+            "bce",
+            "bce_logits",
+            "custom_cross_entropy",
+            "margin",
+        )
+
+
+def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
+    """What the loss is made of; None when it is no tensor or carries no graph.
+
+    Args:
+        loss: A scalar, before or after its backward pass.
+        outputs: What the model put out.
+    """
+    if not isinstance(loss, Tensor):
+        return None
+    if loss.grad_fn is None:
+        return LossGraph(empty=True) if loss.requires_grad else None
+    custom = tuple(sorted({_name(n) for n in _walk(loss.grad_fn, 400) if _is_custom(n)}))
+    node, around = _find_loss(loss.grad_fn)
+    if node is None:
+        return _read_unnamed(loss, around, custom)
+    kind = _LOSSES[_name(node)]
+    end = _output_node(outputs)
+    inner, expanded = _skip_same(_first_input(node))
+    direct = end is not None and inner is end
+    activation = _ACTIVATIONS.get(_name(inner), "") if inner is not None else ""
+    axis = _saved(inner, "_saved_dim") if "softmax" in activation else None
+    if kind == "nll" and activation == "log_softmax":
+        kind = "cross_entropy"
+        inner, expanded = _skip_same(_first_input(inner))
+        direct = direct or (end is not None and inner is end)
+        activation = _ACTIVATIONS.get(_name(inner), "") if inner is not None else ""
+        axis = _saved(inner, "_saved_dim") if "softmax" in activation else None
+    return LossGraph(
+        kind=kind,
+        around=around,
+        activation=activation,
+        softmax_axis=_signed_axis(axis),
+        reduction={0: "none", 1: "mean", 2: "sum"}.get(_saved(node, "_saved_reduction"), ""),
+        expanded=expanded,
+        custom=custom,
+        direct=direct,
+    )
+
+
+def _output_node(outputs: Any) -> Any:
+    node = getattr(outputs, "grad_fn", None)
+    return _skip_same(node)[0] if node is not None else None
+
+
+def _read_unnamed(loss: Tensor, around: tuple[str, ...], custom: tuple[str, ...]) -> LossGraph:
+    """A loss that is written out by hand."""
+    near = list(_walk(loss.grad_fn, 12))
+    names = [_name(node) for node in near]
+    kind = ""
+    if "LogSoftmaxBackward" in names:
+        kind = "custom_cross_entropy"
+    elif "AbsBackward" in names[:4]:
+        kind = "l1"
+    elif "PowBackward" in names[:5] or "SquareBackward" in names[:5]:
+        kind = "mse"
+    activation = ""
+    if kind == "custom_cross_entropy":
+        inner, _ = _skip_same(_first_input(near[names.index("LogSoftmaxBackward")]))
+        activation = _ACTIVATIONS.get(_name(inner), "") if inner is not None else ""
+    reduction = "mean" if "mean" in around else "sum" if "sum" in around else ""
+    return LossGraph(
+        kind=kind, around=around, activation=activation, reduction=reduction, custom=custom
+    )
+
+
+def _find_loss(root: Any) -> tuple[Any, tuple[str, ...]]:
+    """The nearest node of a known loss, and the operations on the way to it."""
+    queue: list[tuple[Any, tuple[str, ...]]] = [(root, ())]
+    seen: set[Any] = set()
+    plain: tuple[str, ...] = ()
+    while queue and len(seen) < 60:
+        node, path = queue.pop(0)
+        if node in seen:
+            continue
+        seen.add(node)
+        name = _name(node)
+        if name in _LOSSES:
+            return node, path
+        longer = (*path, name.removesuffix("Backward").lower())
+        if len(longer) <= 6:
+            plain = longer
+        if len(path) < 8:
+            queue += [(n, longer) for n, _ in node.next_functions if n is not None]
+    return None, plain
+
+
+def _skip_same(node: Any) -> tuple[Any, tuple[int, ...]]:
+    """Past operations that leave values as they are; the shape that was broadcast on the way."""
+    expanded: tuple[int, ...] = ()
+    while node is not None and any(word in _name(node) for word in _SAME_VALUES):
+        if _name(node) == "ExpandBackward":
+            sizes = _saved(node, "_saved_self_sym_sizes")
+            expanded = tuple(int(s) for s in sizes) if sizes else ()
+        node = _first_input(node)
+    return node, expanded
+
+
+def _first_input(node: Any) -> Any:
+    return next((n for n, _ in node.next_functions if n is not None), None)
+
+
+def _walk(root: Any, limit: int) -> Iterator[Any]:
+    """Nodes of the graph, nearest first."""
+    queue, seen = [root], {root}
+    while queue and limit > 0:
+        node = queue.pop(0)
+        limit -= 1
+        yield node
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                queue.append(following)
+
+
+def _is_custom(node: Any) -> bool:
+    # Functions written in Python are instances of a class made for them.
+    return hasattr(type(node), "_forward_cls")
+
+
+def _name(node: Any) -> str:
+    return node.name().rstrip("0123456789").rpartition("::")[2]
+
+
+def _saved(node: Any, name: str) -> Any:
+    try:
+        return getattr(node, name)
+    except (AttributeError, RuntimeError):  # freed by the backward pass
+        return None
+
+
+def _signed_axis(axis: Any) -> int | None:
+    if axis is None:
+        return None
+    # Negative axes are saved as large unsigned numbers.
+    return int(axis) - 2**64 if int(axis) > 2**63 else int(axis)

@@ -1,0 +1,222 @@
+"""What a few extra passes on a copy of the model say; never made inside of a training step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainwell.watching.batch_readings import align_classes, first_tensor
+from trainwell.watching.twins import count_twins
+from trainwell.watching.undisturbed import replicate, untouched_randomness
+
+ROWS = 512
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well outputs fit targets.
+
+    Attributes:
+        loss: Mean standard loss: cross-entropy for classes, else squared error.
+        accuracy: Share of right classes; not-a-number for a regression.
+    """
+
+    loss: float = math.nan
+    accuracy: float = math.nan
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was found.
+
+    Attributes:
+        train: On examples seen in training, in evaluation mode.
+        as_trained: On the same, in training mode.
+        valid: On validation examples, in evaluation mode.
+        derivative_error: Relative error of a directional derivative from the backward pass,
+            against a centred difference; not-a-number where it was not looked at.
+        numeric_derivative: That difference.
+        time_ratio: Of a model of sequences, the gradient at the first time step over that at the
+            last; not-a-number where it does not apply.
+        twins: Share of hidden units that have the very weights of another unit of their layer.
+    """
+
+    train: Score = Score()
+    as_trained: Score = Score()
+    valid: Score = Score()
+    derivative_error: float = math.nan
+    numeric_derivative: float = math.nan
+    time_ratio: float = math.nan
+    twins: float = math.nan
+
+
+def probe(
+    model: nn.Module,
+    kind: str,
+    train: tuple[Tensor, Tensor] | None,
+    valid: tuple[Tensor, Tensor | None] | None,
+    loss_fn: Callable[..., Any] | None,
+    check_gradient: bool,
+    recurrent: bool,
+) -> Probe:
+    """Makes the passes.
+
+    Args:
+        model: Is copied.
+        kind: Of the loss, as `LossGraph.kind` says it.
+        train: Examples as the model saw them, with targets.
+        valid: Likewise.
+        loss_fn: The loss of the training, if known.
+        check_gradient: Whether the backward pass is to be compared with differences.
+        recurrent: Whether the inputs are sequences `(N, T, F)` for a recurrent layer.
+    """
+    found = Probe(twins=count_twins(model))
+    replica = replicate(model)
+    if replica is None or train is None:
+        return found
+    with untouched_randomness():
+        x, y = train
+        replica.train()
+        as_trained = _score(replica, x, y, kind)
+        # Batch statistics were moved by that pass.
+        replica.load_state_dict(model.state_dict())
+        replica.eval()
+        found = replace(found, train=_score(replica, x, y, kind), as_trained=as_trained)
+        if valid is not None and valid[1] is not None:
+            found = replace(found, valid=_score(replica, valid[0], valid[1], kind))
+        if recurrent:
+            found = replace(found, time_ratio=_compare_times(replica, x))
+        if check_gradient:
+            error, numeric = _check_derivative(replica, x, y, loss_fn)
+            found = replace(found, derivative_error=error, numeric_derivative=numeric)
+    return found
+
+
+@torch.no_grad()
+def _score(model: nn.Module, x: Tensor, y: Tensor, kind: str) -> Score:
+    try:
+        outputs = first_tensor(model(x[:ROWS]))
+    except Exception:  # examples given by the user need not be what the model takes
+        return Score()
+    if outputs is None:
+        return Score()
+    targets = y[: len(outputs)].to(outputs.device)
+    aligned = align_classes(outputs.unsqueeze(1) if outputs.ndim == 1 else outputs, targets)
+    if aligned is not None:
+        scores, classes = aligned
+        safe = classes.clamp(0, scores.shape[1] - 1)
+        accuracy = (scores.argmax(1) == classes).float().mean()
+        return Score(float(functional.cross_entropy(scores.float(), safe)), float(accuracy))
+    if targets.numel() != outputs.numel():
+        return Score()
+    z, t = outputs.reshape(-1).float(), targets.reshape(-1).float()
+    if kind == "bce_logits":
+        loss = functional.binary_cross_entropy_with_logits(z, t)
+        return Score(float(loss), float(((z > 0) == (t > 0.5)).float().mean()))
+    if kind == "bce":
+        loss = functional.binary_cross_entropy(z.clamp(1e-7, 1 - 1e-7), t.clamp(0, 1))
+        return Score(float(loss), float(((z > 0.5) == (t > 0.5)).float().mean()))
+    return Score(float(functional.mse_loss(z, t)))
+
+
+def _compare_times(model: nn.Module, x: Tensor) -> float:
+    """Gradient of the outputs by the first time step over that by the last."""
+    if x.ndim != 3 or not x.is_floating_point() or x.shape[1] < 8:
+        return math.nan
+    inputs = x[:32].clone().requires_grad_()
+    try:
+        with torch.backends.cudnn.flags(enabled=False):
+            outputs = first_tensor(model(inputs))
+            assert outputs is not None
+            (gradient,) = torch.autograd.grad(outputs.square().sum(), [inputs])
+    except Exception:
+        return math.nan
+    if len(outputs) != len(inputs):  # time comes first
+        return math.nan
+    sizes = gradient.square().mean((0, 2)).sqrt()
+    tenth = max(1, len(sizes) // 10)
+    return float(sizes[:tenth].mean() / (sizes[-tenth:].mean() + 1e-30))
+
+
+def _check_derivative(
+    model: nn.Module, x: Tensor, y: Tensor, loss_fn: Callable[..., Any] | None
+) -> tuple[float, float]:
+    """Relative error of the derivative along a random direction of all weights, in float64."""
+    model = model.double()
+    few = x[:16].double() if x.is_floating_point() else x[:16]
+    generator = torch.Generator().manual_seed(0)
+    weights = [p for p in model.parameters() if p.requires_grad]
+    directions = [torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in weights]
+    directions = [
+        d.to(p.device) * (p.detach().norm() / (d.norm() + 1e-30) + 1e-3)
+        for d, p in zip(directions, weights, strict=True)
+    ]
+    objective = _make_objective(model, few, y[:16], loss_fn, generator)
+    try:
+        value = objective()
+        gradients = torch.autograd.grad(value, weights, allow_unused=True)
+    except Exception:
+        return math.nan, math.nan
+    analytic = sum(
+        float((g * d).sum()) for g, d in zip(gradients, directions, strict=True) if g is not None
+    )
+    errors: list[tuple[float, float]] = []
+    for h in (1e-4, 1e-6):
+        numeric = (
+            _shifted(objective, weights, directions, h)
+            - _shifted(objective, weights, directions, -h)
+        ) / (2 * h)
+        size = max(abs(numeric), abs(analytic))
+        errors.append((abs(numeric - analytic) / size if size > 1e-10 else 0.0, numeric))
+    return min(errors)
+
+
+def _make_objective(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    loss_fn: Callable[..., Any] | None,
+    generator: torch.Generator,
+) -> Callable[[], Tensor]:
+    """The loss if it is known and takes these targets, else a random combination of outputs."""
+    if loss_fn is not None:
+        targets = y.double() if y.is_floating_point() else y
+
+        def loss() -> Tensor:
+            return loss_fn(model(x), targets).mean()
+
+        try:
+            loss()
+            return loss
+        except Exception:
+            pass
+    outputs = first_tensor(model(x))
+    assert outputs is not None
+    weights = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
+    weights = weights.to(outputs.device)
+
+    def combine() -> Tensor:
+        out = first_tensor(model(x))
+        assert out is not None
+        return (out * weights).sum()
+
+    return combine
+
+
+@torch.no_grad()
+def _shifted(
+    objective: Callable[[], Tensor], weights: list[Any], directions: list[Tensor], h: float
+) -> float:
+    kept = [p.detach().clone() for p in weights]
+    for p, d in zip(weights, directions, strict=True):
+        p.add_(d, alpha=h)
+    value = float(objective())
+    for p, old in zip(weights, kept, strict=True):
+        p.copy_(old)
+    return value

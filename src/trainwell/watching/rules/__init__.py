@@ -1,0 +1,49 @@
+"""Rules: pure functions from a history of readings to findings, one family of faults a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from trainwell.findings import Finding
+from trainwell.watching.history import History
+from trainwell.watching.rules.fit import judge_fit
+from trainwell.watching.rules.gradients import judge_gradients
+from trainwell.watching.rules.initialisation import judge_initialisation
+from trainwell.watching.rules.inputs import judge_inputs
+from trainwell.watching.rules.labels import judge_labels
+from trainwell.watching.rules.learning_rate import judge_learning_rate
+from trainwell.watching.rules.modes import judge_modes
+from trainwell.watching.rules.outputs import judge_outputs
+from trainwell.watching.rules.symptom import judge_symptom
+from trainwell.watching.rules.units import judge_units
+from trainwell.watching.rules.wiring import judge_wiring
+
+logger = logging.getLogger("trainwell.watching")
+
+Rule = Callable[[History], Iterable[Finding]]
+
+RULES: tuple[Rule, ...] = (
+    judge_wiring,
+    judge_modes,
+    judge_outputs,
+    judge_inputs,
+    judge_initialisation,
+    judge_gradients,
+    judge_units,
+    judge_learning_rate,
+    judge_labels,
+    judge_fit,
+    judge_symptom,
+)
+
+
+def judge(history: History, rules: Iterable[Rule] = RULES) -> list[Finding]:
+    """What all rules find; a rule that fails on an odd history finds nothing."""
+    findings: list[Finding] = []
+    for rule in rules:
+        try:
+            findings += rule(history)
+        except Exception:
+            logger.warning("the rule %s failed", getattr(rule, "__name__", rule), exc_info=True)
+    return findings

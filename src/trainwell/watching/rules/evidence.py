@@ -1,0 +1,91 @@
+"""What several rules ask of a history: does it learn, and what do its late readings say?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from statistics import median
+
+from trainwell.watching.history import History
+from trainwell.watching.readings import ParameterReading, Reading
+
+ENOUGH_STEPS = 20
+"""Before these, nothing is said of how a training goes; what is wired wrong is said at once."""
+
+
+def middle(values: Iterable[float]) -> float:
+    """The median of the finite ones; not-a-number of none."""
+    finite = [v for v in values if math.isfinite(v)]
+    return median(finite) if finite else math.nan
+
+
+def accuracy(history: History, count: int = 6) -> float:
+    """Mean share of right classes over the last readings; not-a-number for regressions."""
+    known = [o.accuracy for o in history.late_outputs(count) if math.isfinite(o.accuracy)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def base_rate(history: History) -> float:
+    """Share of the commonest class; not-a-number where the classes are not known."""
+    counts = history.class_counts
+    return max(counts) / sum(counts) if counts and sum(counts) > 0 else math.nan
+
+
+def skill(history: History) -> float:
+    """How much of what a constant prediction leaves open was learned: 0 nothing, 1 all.
+
+    Of both what the loss and what the accuracy says, the better one counts; without knowledge of
+    the constant prediction, the share of the first loss that is gone.
+    """
+    if history.trend.broken:
+        return 0.0
+    views: list[float] = []
+    base, right = base_rate(history), accuracy(history)
+    if math.isfinite(right) and math.isfinite(base) and base < 0.98:
+        views.append((right - base) / (1 - base))
+    if math.isfinite(history.trend.level):
+        views.append(1 - history.trend.level)
+    return max(views) if views else history.trend.fall
+
+
+def is_poor(history: History) -> bool:
+    """Whether the training is far from what one hopes for."""
+    return history.trend.count >= ENOUGH_STEPS and skill(history) < 0.6
+
+
+def is_stuck(history: History) -> bool:
+    """Whether the training has learned next to nothing."""
+    return history.trend.count >= ENOUGH_STEPS and skill(history) < 0.12
+
+
+def late(history: History, share: float = 0.5) -> list[Reading]:
+    """The last part of the readings, one at least."""
+    count = max(1, round(len(history.readings) * share))
+    return list(history.readings[-count:])
+
+
+def weights(reading: Reading) -> list[ParameterReading]:
+    """Its parameters with two or more dimensions, in order."""
+    return [p for p in reading.parameters if p.is_weight]
+
+
+def typical(
+    readings: Iterable[Reading], measure: Callable[[ParameterReading], float]
+) -> dict[str, float]:
+    """The median of a measure over readings, for each weight in order."""
+    found: dict[str, list[float]] = {}
+    for reading in readings:
+        for parameter in weights(reading):
+            found.setdefault(parameter.name, []).append(measure(parameter))
+    return {name: middle(values) for name, values in found.items()}
+
+
+def update_ratio(readings: Iterable[Reading]) -> float:
+    """Median over steps of the median over weights of the update ratio."""
+    return middle(middle(p.update_ratio for p in weights(r)) for r in readings)
+
+
+def first_rate(history: History) -> float:
+    """The largest learning rate of the first tenth of the steps."""
+    count = max(1, len(history.rates) // 10)
+    return max((rate for _, rate in history.rates[:count]), default=math.nan)

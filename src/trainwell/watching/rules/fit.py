@@ -1,0 +1,188 @@
+"""How well the model fits what it was trained on and what it was not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from trainwell.findings import Finding
+from trainwell.watching.history import History
+from trainwell.watching.rules.evidence import accuracy, base_rate, is_poor, late, skill, typical
+
+ENOUGH = 100
+
+
+def judge_fit(history: History) -> Iterable[Finding]:
+    """Overfitting, underfitting, too much regularisation, augmentation that destroys."""
+    yield from _overfitting(history)
+    if history.trend.count >= ENOUGH and not history.trend.broken:
+        regularised = list(_over_regularised(history))
+        yield from regularised
+        if not regularised:
+            yield from _augmentation(history)
+            yield from _underfitting(history)
+
+
+def _column(history: History, name: str) -> list[float]:
+    return [e.values[name] for e in history.epochs if math.isfinite(e.values.get(name, math.nan))]
+
+
+def _overfitting(history: History) -> Iterable[Finding]:
+    valid, train = _column(history, "valid_loss"), _column(history, "train_loss")
+    metric, own = _column(history, "valid_metric"), _column(history, "train_metric")
+    probe = history.probe
+    is_rate = bool(metric) and bool(own) and min(metric + own) >= 0 and max(metric + own) <= 1
+    gap = _recent(own) - _recent(metric) if is_rate else math.nan
+    if not math.isfinite(gap) and probe is not None:
+        gap = probe.train.accuracy - probe.valid.accuracy
+    rise, train_last = 0.0, math.nan
+    if len(valid) >= 4:
+        best = min(valid)
+        rise = (_recent(valid) - best) / max(abs(best), 1e-12)
+        train_last = _recent(train) if train else history.trend.last
+        ratio = _recent(valid) / max(train_last, 1e-6)
+    elif probe is not None and math.isfinite(probe.valid.loss):
+        ratio = probe.valid.loss / max(probe.train.loss, 1e-6)
+        train_last = probe.train.loss
+    else:
+        return
+    fits = skill(history) > 0.5
+    rises = rise > 0.25 and ratio > 1.6
+    far = gap > 0.15 and ratio > 2
+    numbers = not history.is_classification and ratio > 4 and rise > 0.08
+    if not fits or not ((rises and (gap > 0.08 or not math.isfinite(gap))) or far or numbers):
+        return
+    yield Finding(
+        code="overfitting",
+        severity="warning",
+        step=history.step,
+        evidence={
+            "accuracy_gap": gap,
+            "valid_loss_over_train_loss": ratio,
+            "valid_loss_rise": rise,
+        },
+        cause=f"The validation loss is {ratio:.2g} times the training loss"
+        + (f" and has risen by {100 * rise:.0f} % since its best" if rise > 0.05 else "")
+        + (f"; the accuracy differs by {100 * gap:.0f} points" if gap > 0 else "")
+        + ": the model learns the training examples by heart.",
+        remedy="Stop at the best validation loss; use more data, augmentation, weight decay or "
+        "dropout, or a smaller model.",
+        reference="Prechelt 1998; Goodfellow et al. 2016, chapter 7",
+    )
+
+
+def _recent(values: Sequence[float]) -> float:
+    few = values[-max(1, len(values) // 5) :]
+    return sum(few) / len(few) if few else math.nan
+
+
+def _over_regularised(history: History) -> Iterable[Finding]:
+    facts = history.facts
+    if not is_poor(history):
+        return
+    first = typical(history.readings[:2], lambda p: p.weight)
+    last = typical(late(history, 0.2), lambda p: p.weight)
+    shrunk = [last[n] / first[n] for n in last if first.get(n, 0) > 0]
+    shrink = sorted(shrunk)[len(shrunk) // 2] if shrunk else math.nan
+    decays = facts.weight_decay >= 0.02 or "custom" in facts.optimizer
+    probe = history.probe
+    drops = facts.dropout >= 0.75 and (
+        probe is None
+        or not math.isfinite(probe.as_trained.loss)
+        or probe.as_trained.loss > 1.2 * probe.train.loss
+        or skill(history) < 0.3
+    )
+    if shrink < 0.4 and (decays or history.graph is not None):
+        cause = (
+            f"The weights have shrunk to {100 * shrink:.0f} % of their first size while the loss "
+            f"stands at {history.trend.last:.3g}: the penalty of the weights "
+            f"(weight_decay={facts.weight_decay:g}) outweighs the data."
+        )
+        remedy = "Divide the weight decay or the penalty by 10 or more; 1e-4 is usual."
+    elif drops:
+        cause = (
+            f"Dropout takes {100 * facts.dropout:.0f} % of the units away, and the training loss "
+            f"stands at {history.trend.last:.3g}."
+        )
+        remedy = "Use a dropout of 0.5 or less."
+    elif facts.weight_decay >= 0.1 and not facts.adaptive:
+        cause = (
+            f"A weight decay of {facts.weight_decay:g} keeps the loss at {history.trend.last:.3g}."
+        )
+        remedy = "Use a weight decay of about 1e-4."
+    else:
+        return
+    yield Finding(
+        code="over_regularised",
+        severity="error" if skill(history) < 0.3 else "warning",
+        step=history.step,
+        evidence={
+            "weight_shrink": shrink,
+            "weight_decay": facts.weight_decay,
+            "dropout": facts.dropout,
+        },
+        cause=cause,
+        remedy=remedy,
+        reference="Krogh & Hertz 1992; Srivastava et al. 2014",
+    )
+
+
+def _augmentation(history: History) -> Iterable[Finding]:
+    """The model does much better on the data as it is than on what it is trained with."""
+    train, valid = _column(history, "train_metric"), _column(history, "valid_metric")
+    data = history.data
+    if len(train) < 2 or not valid or not history.is_classification or history.facts.dropout > 0.3:
+        return
+    if max(train + valid) > 1 or min(train + valid) < 0:
+        return
+    lead = _recent(valid) - _recent(train)
+    inputs = [r.inputs for r in history.readings if r.inputs is not None]
+    grown = math.nan
+    if data is not None and inputs and data.train_std > 0:
+        grown = sum(r.std for r in inputs) / len(inputs) / data.train_std
+    if (lead > 0.25 and skill(history) < 0.6) or (grown > 2 and skill(history) < 0.6):
+        yield Finding(
+            code="bad_augmentation",
+            severity="warning",
+            step=history.step,
+            evidence={"valid_minus_train_accuracy": lead, "input_std_over_data": grown},
+            cause=f"The accuracy is {100 * _recent(train):.0f} % on the augmented training "
+            f"examples but {100 * _recent(valid):.0f} % on validation: the augmentation destroys "
+            "what the labels rest on.",
+            remedy="Look at augmented examples; weaken the augmentation until a person can tell "
+            "the classes.",
+            reference="Krizhevsky et al. 2012; Cubuk et al. 2019",
+        )
+
+
+def _underfitting(history: History) -> Iterable[Finding]:
+    """A plateau far above what the nearest neighbours achieve (Cover & Hart 1967)."""
+    trend, data, facts = history.trend, history.data, history.facts
+    still_falls = trend.late_fall > 0.03
+    if data is None or still_falls or skill(history) > 0.8:
+        return
+    if history.is_classification:
+        own, possible, base = accuracy(history), data.neighbours, base_rate(history)
+        if not (math.isfinite(own) and math.isfinite(possible)):
+            return
+        linear = facts.weight_layers <= 1
+        missing = possible - own > 0.15 and (own > base + 0.02 or linear)
+        numbers = {"train_accuracy": own, "nearest_neighbours": possible}
+    else:
+        own, possible = 1 - trend.level, data.neighbour_fit
+        missing = possible - own > 0.25 and possible > 0.4
+        numbers = {"train_r2": own, "nearest_neighbours_r2": possible}
+    small = facts.weight_layers <= 1 or facts.hidden_units <= 8
+    if not missing or not (small or trend.count > 300):
+        return
+    yield Finding(
+        code="underfitting",
+        severity="warning",
+        step=history.step,
+        evidence={**numbers, "parameters": facts.parameters, "hidden_units": facts.hidden_units},
+        cause=f"The training stands at {own:.2f} on its own training examples, where the nearest "
+        f"neighbours get {possible:.2f}: a model of {facts.parameters} parameters is too small or "
+        "of the wrong kind.",
+        remedy="Use more hidden units or layers, or fewer constraints.",
+        reference="Cover & Hart 1967; Goodfellow et al. 2016, chapter 5",
+    )

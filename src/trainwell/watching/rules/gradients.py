@@ -1,0 +1,114 @@
+"""Gradients that vanish or explode on their way through the layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from trainwell.findings import Finding
+from trainwell.watching.history import History
+from trainwell.watching.rules.evidence import ENOUGH_STEPS, is_poor, late, skill, typical
+
+
+def judge_gradients(history: History) -> Iterable[Finding]:
+    """Relative to the last layer, and to their own beginning."""
+    yield from _not_finite(history)
+    if history.trend.count >= ENOUGH_STEPS:
+        yield from _vanishing(history)
+        yield from _exploding(history)
+
+
+def _not_finite(history: History) -> Iterable[Finding]:
+    nan = history.nan
+    if nan is None and not history.trend.broken:
+        return
+    where = nan.where if nan is not None else ""
+    rows = f", rows {', '.join(map(str, nan.rows))}" if nan is not None and nan.rows else ""
+    origin = f"; the first values that are not finite come out of {where}{rows}" if where else ""
+    if nan is not None and nan.source == "weights":
+        origin = f"; {where} is not finite after the last update: the updates had grown too large"
+    step = nan.step if nan is not None else history.step
+    yield Finding(
+        code="exploding_or_nan",
+        severity="error",
+        where=where,
+        step=step,
+        evidence={"step": step},
+        cause=f"The loss is not finite at step {step}{origin}.",
+        remedy="Look there first; else lower the learning rate or clip the gradients.",
+        reference="Pascanu et al. 2013",
+    )
+
+
+def _vanishing(history: History) -> Iterable[Finding]:
+    sizes = typical(late(history), lambda p: p.gradient)
+    known = {name: size for name, size in sizes.items() if math.isfinite(size)}
+    if len(known) < 3 or not is_poor(history):
+        yield from _vanishing_in_time(history)
+        return
+    values = list(known.values())
+    first, last = min(values[: max(1, len(values) // 3)]), values[-1]
+    start = typical(history.readings[:4], lambda p: p.gradient)
+    began = [v for v in start.values() if math.isfinite(v)]
+    small_at_start = bool(began) and min(began[: max(1, len(began) // 3)]) < 3e-3 * began[-1]
+    ratio = first / last if last > 0 else math.nan
+    if ratio < 1e-3 or (ratio < 1e-2 and small_at_start and skill(history) < 0.2):
+        yield Finding(
+            code="vanishing_gradient",
+            severity="error",
+            where=next(iter(known)),
+            step=history.step,
+            evidence={"first_over_last_layer": ratio, "layers": len(known)},
+            cause=f"The gradient of the first layers is {ratio:.1g} times that of the last: it "
+            "vanishes on the way back, and the first layers do not learn.",
+            remedy="Use ReLU with He's initialisation, batch norm or residual connections, and "
+            "fewer layers of sigmoid or tanh.",
+            reference="Bengio et al. 1994; Glorot & Bengio 2010",
+        )
+    else:
+        yield from _vanishing_in_time(history)
+
+
+def _vanishing_in_time(history: History) -> Iterable[Finding]:
+    probe = history.probe
+    if probe is None or not history.facts.recurrent or skill(history) > 0.3:
+        return
+    if probe.time_ratio < 1e-4:
+        yield Finding(
+            code="vanishing_gradient",
+            severity="error",
+            step=history.step,
+            evidence={"first_over_last_time_step": probe.time_ratio},
+            cause=f"The gradient at the first time step is {probe.time_ratio:.1g} times that at "
+            "the last: what came early is not learned.",
+            remedy="Use an LSTM or GRU with the forget gate's bias at 1, orthogonal recurrent "
+            "weights, or shorter sequences.",
+            reference="Bengio et al. 1994; Hochreiter & Schmidhuber 1997",
+        )
+
+
+def _exploding(history: History) -> Iterable[Finding]:
+    if history.trend.broken or history.nan is not None:
+        return
+    early = typical(history.readings[:3], lambda p: p.gradient)
+    now = typical(late(history, 0.3), lambda p: p.gradient)
+    growth = [
+        now[name] / early[name]
+        for name in now
+        if early.get(name, 0) > 1e-12 and math.isfinite(now[name])
+    ]
+    most = max(growth, default=0.0)
+    trend = history.trend
+    blown_up = trend.last > 20 * max(abs(trend.start), 1e-12)
+    if (most > 1e3 and is_poor(history)) or blown_up:
+        yield Finding(
+            code="exploding_or_nan",
+            severity="error",
+            step=history.step,
+            evidence={"gradient_growth": most, "loss_start": trend.start, "loss_last": trend.last},
+            cause=f"Gradients grew {most:.2g} times and the loss went from {trend.start:.3g} to "
+            f"{trend.last:.3g}: the training explodes.",
+            remedy="Clip the gradients' norm, lower the learning rate, or draw smaller first "
+            "weights.",
+            reference="Pascanu et al. 2013",
+        )

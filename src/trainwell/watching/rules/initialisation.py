@@ -1,0 +1,90 @@
+"""Initial weights: all alike, too small or too large for their fan-in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from trainwell.findings import Finding
+from trainwell.watching.history import History
+from trainwell.watching.readings import Reading
+from trainwell.watching.rules.evidence import ENOUGH_STEPS, middle, skill, weights
+
+
+def judge_initialisation(history: History) -> Iterable[Finding]:
+    """Symmetry and scale of the first weights."""
+    symmetric = list(_symmetry(history))
+    yield from symmetric
+    if not symmetric:
+        yield from _scale(history)
+
+
+def _symmetry(history: History) -> Iterable[Finding]:
+    probe = history.probe
+    if probe is None or history.trend.count < ENOUGH_STEPS:
+        return
+    if (
+        min(probe.twins, history.facts.twins) > 0.6
+        and history.facts.hidden_units > 1
+        and skill(history) < 0.97
+    ):
+        yield _finding(
+            history,
+            {"twin_share": probe.twins},
+            f"{100 * probe.twins:.0f} % of a hidden layer's units have exactly the weights of "
+            "another unit: they began alike and can never become different.",
+            "Draw the weights at random (He et al. 2015 for ReLU, Glorot & Bengio 2010 for tanh).",
+        )
+
+
+def _scale(history: History) -> Iterable[Finding]:
+    first = next((r for r in history.readings if r.parameters), None)
+    young = history.trend.count < ENOUGH_STEPS and not history.trend.broken
+    if first is None or first.step > 2 or young:
+        return
+    gains = {
+        p.name: p.weight * math.sqrt(p.fan_in)
+        for p in weights(first)
+        if p.fan_in > 1 and p.weight > 0 and p.name in history.facts.trainable
+    }
+    hidden = list(gains.values())[:-1] or list(gains.values())
+    if not hidden or history.facts.embeds:
+        return
+    gain = middle(hidden)
+    start = history.losses[0][1] / history.chance if history.chance > 0 else math.nan
+    evidence = {"gain": gain, "first_loss_over_chance": start, **_spread(first)}
+    if gain < 0.12 and history.facts.norms == 0 and len(hidden) >= 2 and skill(history) < 0.85:
+        yield _finding(
+            history,
+            evidence,
+            f"The first weights are too small for their fan-in (typical gain {gain:.2g}, about 1 "
+            "expected): the signal shrinks from layer to layer, and so do the gradients.",
+            "Draw them with standard deviation sqrt(2 / fan_in) for ReLU, sqrt(1 / fan_in) for "
+            "tanh.",
+        )
+    elif gain > 3.5 and history.facts.norms == 0 and (skill(history) < 0.8 or not start < 20):
+        yield _finding(
+            history,
+            evidence,
+            f"The first weights are too large for their fan-in (typical gain {gain:.3g}, about 1 "
+            f"expected); the first loss is {start:.3g} times that of a constant prediction.",
+            "Draw them with standard deviation sqrt(2 / fan_in) for ReLU, sqrt(1 / fan_in) for "
+            "tanh.",
+        )
+
+
+def _spread(reading: Reading) -> dict[str, float]:
+    stds = [layer.std for layer in reading.layers if layer.kind == "weights"]
+    return {"first_layer_std": stds[0], "last_layer_std": stds[-1]} if stds else {}
+
+
+def _finding(history: History, evidence: dict[str, float], cause: str, remedy: str) -> Finding:
+    return Finding(
+        code="bad_init",
+        severity="error",
+        step=0,
+        evidence=evidence,
+        cause=cause,
+        remedy=remedy,
+        reference="Glorot & Bengio 2010; He et al. 2015",
+    )

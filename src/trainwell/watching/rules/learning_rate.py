@@ -1,0 +1,210 @@
+"""Learning rates that are too high or too low, momentum, and schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from trainwell.findings import Finding
+from trainwell.watching.history import History
+from trainwell.watching.rules.evidence import (
+    ENOUGH_STEPS,
+    first_rate,
+    is_poor,
+    middle,
+    skill,
+    update_ratio,
+    weights,
+)
+from trainwell.watching.trend import average_blocks
+
+
+def judge_learning_rate(history: History) -> Iterable[Finding]:
+    """Size of the steps against the weights, and what the loss makes of them."""
+    if history.trend.count < ENOUGH_STEPS and not history.trend.broken:
+        return
+    momentum = list(_momentum(history))
+    yield from momentum
+    schedule = list(_schedule(history))
+    yield from schedule
+    if not momentum and not schedule:
+        yield from _too_high(history)
+        yield from _too_low(history)
+
+
+def _too_high(history: History) -> Iterable[Finding]:
+    ratio = update_ratio(history.readings[:12])
+    late_ratio = update_ratio(history.readings[-12:])
+    largest = max((x for x in (ratio, late_ratio) if math.isfinite(x)), default=math.nan)
+    trend, learned = history.trend, skill(history)
+    rate = first_rate(history)
+    diverged = trend.broken or trend.last > 1.5 * max(trend.start, 1e-12)
+    turns = middle(r.turn for r in history.readings[4:])
+    spiky = trend.worst > 3 * max(trend.start, 1e-12) and trend.worst > 3 * abs(trend.last)
+    restless = trend.noise > 0.25 * abs(trend.last) and learned < 0.6 and turns < -0.1
+    bold = largest > 0.08 or rate > _usual_limit(history)
+    if not (
+        (bold and (diverged or learned < 0.5))
+        or ((ratio > 0.25 or late_ratio > 0.08) and learned < 0.8)
+        or (largest > 0.03 and (diverged or restless or (spiky and learned < 0.6)))
+        or (diverged and rate >= 0.5 * _usual_limit(history))
+    ):
+        return
+    yield Finding(
+        code="lr_too_high",
+        severity="error" if diverged or learned < 0.3 else "warning",
+        step=history.step,
+        evidence={
+            "learning_rate": rate,
+            "update_ratio": largest,
+            "loss_start": trend.start,
+            "loss_last": trend.last,
+            "loss_worst": trend.worst,
+        },
+        cause=f"Each update changes the weights by {100 * largest:.2g} % of their size (about "
+        f"0.1 % is usual) at a learning rate of {rate:g}; the loss went from {trend.start:.3g} "
+        f"to {trend.last:.3g}, with peaks of {trend.worst:.3g}.",
+        remedy="Divide the learning rate by 10, and again until the loss falls smoothly.",
+        reference="Bengio 2012 (Practical recommendations)",
+    )
+
+
+def _usual_limit(history: History) -> float:
+    """A learning rate that hardly any training of this kind can take."""
+    return 0.03 if history.facts.adaptive else 1.0 * (1 - min(history.facts.momentum, 0.95))
+
+
+def _too_low(history: History) -> Iterable[Finding]:
+    trend, rate = history.trend, first_rate(history)
+    if trend.count < 50 or skill(history) > 0.5 or trend.broken:
+        return
+    ratio = update_ratio(history.readings[3:])
+    gradients = middle(middle(p.gradient for p in weights(r)) for r in history.readings)
+    small_rate = rate < (2e-5 if history.facts.adaptive else 2e-4)
+    # A small step that goes on in one direction would be a larger one at no risk.
+    turns = middle(r.turn for r in history.readings)
+    slow = ratio < 2e-4 and ratio * trend.count < 0.2
+    if not (slow and (small_rate or (turns > 0.2 and ratio < 1e-4))) or not gradients > 1e-9:
+        return
+    yield Finding(
+        code="lr_too_low",
+        severity="warning",
+        step=history.step,
+        evidence={"learning_rate": rate, "update_ratio": ratio, "loss_fall": trend.fall},
+        cause=f"Each update changes the weights by only {100 * ratio:.1g} % of their size (about "
+        f"0.1 % is usual) at a learning rate of {rate:g}; in {trend.count} steps the loss fell by "
+        f"{100 * trend.fall:.2g} %.",
+        remedy="Multiply the learning rate by 10, and again until the loss falls quickly.",
+        reference="Bengio 2012 (Practical recommendations)",
+    )
+
+
+def _momentum(history: History) -> Iterable[Finding]:
+    momentum = history.facts.momentum
+    if momentum < 0.97:
+        return
+    trend = history.trend
+    swings = _count_swings([loss for _, loss in history.losses])
+    bad = trend.broken or is_poor(history) or trend.worst > 2 * max(trend.start, 1e-12)
+    if not (bad or swings >= 3):
+        return
+    if not bad and momentum < 0.99:
+        return
+    yield Finding(
+        code="momentum_too_high",
+        severity="error" if bad else "warning",
+        step=history.step,
+        evidence={"momentum": momentum, "loss_worst": trend.worst, "swings": swings},
+        cause=f"A momentum of {momentum:g} sums up about {1 / max(1 - momentum, 1e-6):.0f} "
+        f"gradients: the loss swings past its minimum (from {trend.start:.3g} to "
+        f"{trend.last:.3g}, with peaks of {trend.worst:.3g}).",
+        remedy="Use a momentum of 0.9, or divide the learning rate by ten.",
+        reference="Sutskever et al. 2013",
+    )
+
+
+def _count_swings(losses: Sequence[float]) -> int:
+    """How often the smoothed loss turns up again by a fifth or more."""
+    blocks = average_blocks([x for x in losses if math.isfinite(x)] or [0.0], 40)
+    swings, low, high, rising = 0, blocks[0], blocks[0], False
+    for value in blocks[1:]:
+        if rising:
+            high = max(high, value)
+            if value < 0.8 * high:
+                rising, low = False, value
+        else:
+            low = min(low, value)
+            if value > 1.2 * low:
+                rising, high = True, value
+                swings += 1
+    return swings
+
+
+def _schedule(history: History) -> Iterable[Finding]:
+    rates = [rate for _, rate in history.rates]
+    losses = [loss for _, loss in history.losses]
+    if len(rates) < 50 or max(rates) <= 0:
+        return
+    peak = max(rates)
+    grows = rates[-1] > 20 * rates[0] > 0 and rates[-1] >= 0.99 * peak
+    worse = history.trend.broken or losses[-1] > 1.5 * history.trend.best or is_poor(history)
+    if grows and worse:
+        yield _schedule_finding(
+            history, rates,
+            f"The schedule raises the learning rate from {rates[0]:.2g} to {rates[-1]:.2g} without "
+            "coming down, and the loss rises with it.",
+            "Let the rate fall over the training, after a short warm-up at most.",
+        )  # fmt: skip
+        return
+    gone = next(
+        (
+            k
+            for k, rate in enumerate(rates)
+            if rate < 0.02 * peak and max(rates[k:]) < 0.05 * peak and rates.index(peak) < k
+        ),
+        None,
+    )
+    if gone is not None and gone < 0.5 * len(rates):
+        before = [x for x in losses[:gone] if math.isfinite(x)]
+        after = [x for x in losses[gone:] if math.isfinite(x)]
+        if before and after and skill(history) < 0.9 and _was_falling(before, after):
+            yield _schedule_finding(
+                history, rates,
+                f"The schedule brings the learning rate from {peak:.2g} to {rates[gone]:.2g} "
+                f"after {gone} of {len(rates)} steps, while the loss was still falling; it has "
+                f"stood at {fmean(after):.3g} since.",
+                "Stretch the schedule over the whole training; step it once an epoch if its "
+                "numbers are epochs.",
+            )  # fmt: skip
+        return
+    slow = (
+        rates.index(peak) >= 0.9 * len(rates)
+        and rates[-1] < 1.05 * peak
+        and (middle(rates) < 0.6 * peak and rates[0] < 0.1 * peak)
+    )
+    if slow and is_poor(history) and rates[-1] < (1e-4 if history.facts.adaptive else 5e-3):
+        yield _schedule_finding(
+            history, rates,
+            f"The warm-up still goes on after {len(rates)} steps, at a rate of {rates[-1]:.2g}.",
+            "Let the warm-up take a few per cent of the training.",
+        )  # fmt: skip
+
+
+def _was_falling(before: Sequence[float], after: Sequence[float]) -> bool:
+    """Whether most of the first loss is left and nothing more happened after the rate was gone."""
+    start, end = average_blocks(before, min(8, len(before)))[0], average_blocks(after, 4)
+    stands = abs(end[0] - end[-1]) < 0.05 * abs(start)
+    return stands and end[-1] > 0.15 * start
+
+
+def _schedule_finding(history: History, rates: Sequence[float], cause: str, remedy: str) -> Finding:
+    return Finding(
+        code="lr_schedule",
+        severity="error" if skill(history) < 0.5 else "warning",
+        step=history.step,
+        evidence={"first_rate": rates[0], "peak_rate": max(rates), "last_rate": rates[-1]},
+        cause=cause,
+        remedy=remedy,
+        reference="Smith 2017; Loshchilov & Hutter 2017",
+    )

@@ -1,0 +1,131 @@
+"""Training and evaluation mode, and batch normalisation, which differs between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from trainwell.findings import Finding
+from trainwell.watching.history import History
+from trainwell.watching.readings import NormReading
+from trainwell.watching.rules.evidence import late, middle
+
+
+def judge_modes(history: History) -> Iterable[Finding]:
+    """The wrong mode, and batch statistics that cannot be right."""
+    yield from _mode(history)
+    yield from _batch_norm(history)
+
+
+def _mode(history: History) -> Iterable[Finding]:
+    modes, facts = history.modes, history.facts
+    differs = facts.dropout > 0 or facts.batch_norms > 0
+    if not differs or modes.steps < 10:
+        return
+    part = " and ".join(
+        name
+        for name, there in (("dropout", facts.dropout > 0), ("batch norm", facts.batch_norms > 0))
+        if there
+    )
+    if modes.steps_in_eval > 0.25 * modes.steps:
+        yield Finding(
+            code="eval_mode_bug",
+            severity="error",
+            step=history.step,
+            evidence={"steps": modes.steps, "steps_in_eval": modes.steps_in_eval},
+            cause=f"{modes.steps_in_eval} of {modes.steps} updates were made with the model in "
+            f"evaluation mode, so its {part} did not do what it does in training.",
+            remedy="Call model.train() before the training steps of each epoch, after the "
+            "validation has called model.eval().",
+            reference="PyTorch documentation of Module.eval",
+        )
+    elif modes.passes_in_training >= 2 and not modes.passes_in_eval:
+        yield Finding(
+            code="eval_mode_bug",
+            severity="warning",
+            step=history.step,
+            evidence={"passes_without_gradients": modes.passes_in_training},
+            cause=f"All {modes.passes_in_training} forward passes without gradients, so the "
+            f"validation, ran in training mode: {part} was active in them.",
+            remedy="Call model.eval() before the validation and model.train() after it.",
+            reference="PyTorch documentation of Module.eval",
+        )
+
+
+def _batch_norm(history: History) -> Iterable[Finding]:
+    readings = [r for r in history.readings if r.norms]
+    if len(readings) < 3:
+        return
+    names = [n.name for n in readings[-1].norms]
+    for name in names:
+        rows = [n for r in readings for n in r.norms if n.name == name]
+        recent = [n for r in late(history, 0.3) for n in r.norms if n.name == name]
+        found = _judge_norm(history, name, rows, recent)
+        if found is not None:
+            yield found
+            return
+    yield from _disagreement(history)
+
+
+def _judge_norm(
+    history: History, name: str, rows: list[NormReading], recent: list[NormReading]
+) -> Finding | None:
+    values = middle(n.values for n in rows)
+    gap, spread = middle(n.mean_gap for n in recent), middle(n.variance_gap for n in recent)
+    momentum = rows[-1].momentum
+    evidence = {"values_per_channel": values, "mean_gap": gap, "variance_gap": spread}
+    training = sum(n.training for n in rows) > 0.5 * len(rows)
+    if training and values <= 4:
+        cause = f"Batch norm {name!r} takes its statistics from {values:.0f} values a channel."
+        remedy = "Use batches of 16 or more, or GroupNorm or LayerNorm."
+    elif training and (momentum <= 0.001 or momentum >= 0.7) and (gap > 0.3 or spread > 0.3):
+        cause = (
+            f"Batch norm {name!r} mixes a share of {momentum:g} of each batch into its running "
+            f"statistics, which are {gap:.2g} standard deviations from those of the batches."
+        )
+        remedy = "Set momentum to 0.1: in PyTorch it is the share of the new batch."
+    elif training and history.step >= 60 and (gap > 1 or spread > 1.5):
+        cause = (
+            f"The running statistics of batch norm {name!r} are {gap:.2g} standard deviations "
+            "from those of the batches, so the model does something else in evaluation mode."
+        )
+        remedy = "Let the running statistics follow (momentum 0.1), or lower the learning rate."
+    elif not training and (gap > 1 or spread > 1.5) and not history.modes.steps_in_eval:
+        cause = (
+            f"Batch norm {name!r} is in evaluation mode in the training, with running statistics "
+            f"that are {gap:.2g} standard deviations from those of the batches."
+        )
+        remedy = "Call train() on it, or freeze it only after its statistics fit the data."
+    else:
+        return None
+    return Finding(
+        code="batchnorm_misuse",
+        severity="warning",
+        where=name,
+        step=history.step,
+        evidence=evidence,
+        cause=cause,
+        remedy=remedy,
+        reference="Ioffe & Szegedy 2015; Wu & He 2018",
+    )
+
+
+def _disagreement(history: History) -> Iterable[Finding]:
+    probe = history.probe
+    if probe is None or history.facts.dropout > 0 or history.step < 60:
+        return
+    drop = probe.as_trained.accuracy - probe.train.accuracy
+    ratio = probe.train.loss / max(probe.as_trained.loss, 1e-3)
+    is_worse = drop > 0.2 if math.isfinite(drop) else ratio > 4
+    if is_worse and ratio > 2 and history.facts.batch_norms:
+        yield Finding(
+            code="batchnorm_misuse",
+            severity="warning",
+            step=history.step,
+            evidence={"loss_eval": probe.train.loss, "loss_train": probe.as_trained.loss},
+            cause="On the same training examples the loss is "
+            f"{probe.as_trained.loss:.3g} in training mode but {probe.train.loss:.3g} in "
+            "evaluation mode: the running statistics of batch norm do not fit the data.",
+            remedy="Use larger batches and momentum 0.1, and shuffle the examples.",
+            reference="Ioffe & Szegedy 2015",
+        )

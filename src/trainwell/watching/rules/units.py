@@ -1,0 +1,69 @@
+"""Units that no longer answer: dead ReLUs, saturated sigmoids and tanhs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from trainwell.findings import Finding
+from trainwell.watching.history import History
+from trainwell.watching.rules.evidence import ENOUGH_STEPS, late, middle, skill
+
+
+def judge_units(history: History) -> Iterable[Finding]:
+    """Units over windows, never over one batch."""
+    if history.trend.count >= ENOUGH_STEPS:
+        yield from _dead(history)
+        yield from _saturated(history)
+
+
+def _dead(history: History) -> Iterable[Finding]:
+    windows = [w for w in history.windows if w][-3:]
+    rows = [u for w in windows for u in w if u.kind == "relu" and u.units >= 4]
+    worst: tuple[float, str] = (0.0, "")
+    for name in {u.name for u in rows}:
+        own = [u for u in rows if u.name == name]
+        if sum(u.examples for u in own) >= 100:
+            worst = max(worst, (min(u.stuck for u in own), name))
+    share, name = worst
+    learned = skill(history)
+    if not (share > 0.9 or (share > 0.5 and learned < 0.8)) or learned > 0.93:
+        return
+    first = next((u.stuck for w in history.windows for u in w if u.name == name), share)
+    yield Finding(
+        code="dying_relu",
+        severity="error" if learned < 0.5 else "warning",
+        where=name,
+        step=history.step,
+        evidence={"dead_share": share, "dead_share_at_start": first},
+        cause=f"{100 * share:.0f} % of the ReLUs after {name!r} are zero for every example seen, "
+        "so they get no gradient and cannot come back.",
+        remedy="Lower the learning rate, start biases at 0 and weights at He's scale, or use a "
+        "leaky ReLU.",
+        reference="Lu et al. 2019 (Dying ReLU)",
+    )
+
+
+def _saturated(history: History) -> Iterable[Finding]:
+    shares: dict[str, list[float]] = {}
+    for reading in late(history):
+        for layer in reading.layers:
+            if layer.kind in ("sigmoid", "tanh"):
+                shares.setdefault(layer.name, []).append(layer.share)
+    typical = {name: middle(values) for name, values in shares.items()}
+    if not typical:
+        return
+    share, name = max((share, name) for name, share in typical.items())
+    if not share > 0.6 or skill(history) > 0.8:
+        return
+    yield Finding(
+        code="saturated_units",
+        severity="error" if skill(history) < 0.4 else "warning",
+        where=name,
+        step=history.step,
+        evidence={"saturated_share": share},
+        cause=f"{100 * share:.0f} % of the activations after {name!r} are at the ends of their "
+        "range, where the slope is nearly zero.",
+        remedy="Scale the inputs, draw smaller first weights (Glorot & Bengio 2010), or lower the "
+        "learning rate.",
+        reference="Glorot & Bengio 2010",
+    )

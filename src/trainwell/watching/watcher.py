@@ -1,0 +1,431 @@
+"""Watches any PyTorch training and names what is wrong with it, the root cause first."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainwell.findings import Finding
+from trainwell.watching.activations import ForwardProbe
+from trainwell.watching.assemble import assemble
+from trainwell.watching.batch_readings import find_targets, first_tensor, read_inputs, read_outputs
+from trainwell.watching.budget import Budget
+from trainwell.watching.causes import rank
+from trainwell.watching.examples import Examples
+from trainwell.watching.facts import Facts, collect_facts
+from trainwell.watching.history import History, Modes, NanOrigin
+from trainwell.watching.hooks import ModuleHook
+from trainwell.watching.ledger import Ledger
+from trainwell.watching.loss_graph import LossGraph, read_loss_graph
+from trainwell.watching.nan_origin import SeenBatch, find_nan_origin
+from trainwell.watching.probing import Probe, probe
+from trainwell.watching.readings import EpochReading
+from trainwell.watching.recorder import Recorder
+from trainwell.watching.rules import judge
+from trainwell.watching.undisturbed import untouched_randomness
+from trainwell.watching.updates import UpdateProbe
+
+logger = logging.getLogger("trainwell.watching")
+
+PATIENCE = 64
+"""Calls of `step` to wait for an update of the optimiser, as with accumulated gradients."""
+SNAPSHOT_PARAMETERS = 2_000_000
+
+
+def print_finding(finding: Finding) -> None:
+    """One line on standard error."""
+    where = f" at {finding.where}" if finding.where else ""
+    line = f"trainwell: {finding.code}{where}: {finding.cause} {finding.remedy}"
+    print(line, file=sys.stderr, flush=True)
+
+
+class Watcher:
+    """Reads a training while it runs and judges it; changes nothing of it.
+
+    Weights, gradients, modes, buffers and random numbers are what they are without it. A reading
+    that fails on an odd model is given up with one warning; the training goes on.
+
+    Args:
+        model: Any module.
+        optimizer: Any optimiser of torch.
+        loss_fn: Called with outputs and targets.
+        train: Training data as `(X, y)`, or a dataset.
+        valid: Validation data, likewise.
+        task: `"multiclass"`, `"binary"`, `"regression"` or `"reconstruction"`.
+        check: A report of the checks before training; its findings are folded in.
+        on_finding: Told of each kind of finding once. None: one line on standard error.
+        budget: Of time; 3 % by default.
+
+    Attributes:
+        budget: What watching may cost and has cost.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        loss_fn: Callable[..., Any] | None = None,
+        train: Any = None,
+        valid: Any = None,
+        task: str | None = None,
+        check: Any = None,
+        *,
+        on_finding: Callable[[Finding], object] | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        self.budget = budget or Budget()
+        self._model, self._optimizer, self._loss_fn = model, optimizer, loss_fn
+        self._check = check
+        self._on_finding = on_finding or print_finding
+        self._facts: Facts = collect_facts(model, optimizer, loss_fn, task)
+        self._ledger = Ledger()
+        self._forward = ForwardProbe(model, self._ledger)
+        self._updates = UpdateProbe(model, optimizer, self._ledger)
+        self._recorder = Recorder()
+        self._examples = Examples(train, valid)
+        self._graph: LossGraph | None = None
+        self._nan: NanOrigin | None = None
+        self._snapshots: list[dict[str, Tensor]] = []
+        self._snaps = self._facts.parameters <= SNAPSHOT_PARAMETERS
+        self._broken: set[str] = set()
+        self._announced: set[str] = set()
+        self._suspected: set[str] = set()
+        self._judged: tuple[int, list[Finding]] | None = None
+        self._judging_cost = 0.002
+        self._count = self._first = self._waited = 0
+        self._window = 16
+        self._losses: list[Any] = []
+        self._rates: list[float] = []
+        self._steps_in_eval = self._passes_in_eval = self._passes_in_training = 0
+        self._training = True
+        self._armed = False
+        self._updates_seen = self._readings = 0
+        self._eval_args: Any = None
+        self._eval_inputs: list[tuple[float, float]] = []
+        self._args: tuple[Any, ...] = ()
+        self._kwargs: dict[str, Any] = {}
+        self._outputs: Any = None
+        self._gradient: Tensor | None = None
+        self._permanent: list[Any] = []
+        self._fresh = True
+        self._root_hooks: list[Any] = []
+        self._attach()
+
+    @property
+    def overhead(self) -> float:
+        """Time spent on watching as a share of the time spent on training."""
+        return self.budget.overhead
+
+    def step(self, loss: Any, inputs: Any = None, outputs: Any = None, targets: Any = None) -> None:
+        """Tells of one step; to be called after `optimizer.step()`.
+
+        Args:
+            loss: A scalar tensor or a number.
+            inputs: What the model was called with. None: as its hook saw it.
+            outputs: What it gave. None: as its hook saw it.
+            targets: `(N,)` or `(N, ...)`; None where there are none.
+        """
+        number = self._count
+        self._count = number + 1
+        # A number that is on this side already is no wait for the device.
+        value = loss
+        if isinstance(loss, Tensor):
+            value = loss.item() if _is_here(loss) else loss.detach()
+        self._losses.append(value)
+        self._rates.append(self._rate())
+        if not self._training:
+            self._steps_in_eval += 1
+        broken = self._nan is None and isinstance(value, float) and not math.isfinite(value)
+        if self._armed or broken or len(self._losses) >= self._window:
+            with self.budget.metered():
+                self._look(number, broken, loss, inputs, outputs, targets)
+        if not self._armed and self.budget.wants_reading(self._count):
+            with self.budget.metered():
+                self._arm()
+
+    def _look(
+        self, number: int, broken: bool, loss: Any, inputs: Any, outputs: Any, targets: Any
+    ) -> None:
+        """What is not done on every step."""
+        if self._armed:
+            self._guard("readings", self._collect, loss, inputs, outputs, targets)
+        if broken:
+            self._flush()
+            self._guard("the origin of the NaN", self._trace_nan, number, targets)
+        elif len(self._losses) >= self._window:
+            self._end_window()
+
+    def epoch(
+        self,
+        train_loss: Any = None,
+        train_metric: Any = None,
+        valid_loss: Any = None,
+        valid_metric: Any = None,
+    ) -> None:
+        """Tells of the end of an epoch; all numbers are optional.
+
+        Args:
+            train_loss: Mean over the epoch.
+            train_metric: Such as the accuracy, from 0 to 1.
+            valid_loss: After the epoch.
+            valid_metric: Likewise.
+        """
+        told = {
+            "train_loss": train_loss,
+            "train_metric": train_metric,
+            "valid_loss": valid_loss,
+            "valid_metric": valid_metric,
+        }
+        values = {name: float(value) for name, value in told.items() if value is not None}
+        self._recorder.epochs.append(EpochReading(self._count, values))
+
+    def findings(self) -> list[Finding]:
+        """What is wrong, most likely root cause first; empty when nothing is."""
+        key = self._count + len(self._recorder.epochs)
+        if self._judged is None or self._judged[0] != key:
+            with self.budget.metered():
+                self._flush()
+                probed = self._guard("extra passes", self._probe)
+                given = list(getattr(self._check, "findings", None) or [])
+                self._judged = key, rank(judge(self._history(probed)), given)
+        return list(self._judged[1])
+
+    def detach(self) -> None:
+        """Takes all hooks away; `findings` still answers."""
+        self._disarm()
+        while self._permanent:
+            handle = self._permanent.pop()
+            if handle is not None:
+                handle.remove()
+        self._updates.forget()
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.detach()
+
+    def __deepcopy__(self, memo: object) -> Watcher:
+        return self
+
+    def _attach(self) -> None:
+        hook = ModuleHook(self._model, self._enter)
+        register = self._model.register_forward_pre_hook
+        self._permanent = [self._guard("hooks", register, hook, with_kwargs=True)]
+        if self._updates.can_wait:
+            self._permanent.append(self._optimizer.register_step_post_hook(self._after_update))
+        if self.budget.wants_reading(0):
+            self._arm()
+
+    def _guard(self, reading: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Calls it; if it fails, it is never called again, and the user is told once."""
+        if reading in self._broken:
+            return None
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            self._broken.add(reading)
+            logger.warning("watching goes on without %s: %s", reading, error, exc_info=False)
+            logger.debug("the failure", exc_info=True)
+            return None
+
+    def _after_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        self._fresh = True
+
+    # The forward pass
+
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if not torch.is_grad_enabled():
+            self._eval_args = args
+            if module.training:
+                self._passes_in_training += 1
+            else:
+                self._passes_in_eval += 1
+            return
+        self._fresh = False
+        self._training = module.training
+        self._args, self._kwargs = args, kwargs
+        if self._armed and "layers" not in self._broken:
+            self._guard("layers", self._forward.enter)
+
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
+        if not torch.is_grad_enabled():
+            return
+        outputs = first_tensor(result)
+        self._guard("layers", self._forward.leave, outputs)
+        self._outputs = outputs
+        self._gradient = None
+        if outputs is not None and outputs.requires_grad:
+            outputs.register_hook(self._keep_gradient)
+
+    def _keep_gradient(self, gradient: Tensor) -> None:
+        self._gradient = gradient.detach()
+
+    # Readings
+
+    def _arm(self) -> None:
+        self._armed, self._waited = True, 0
+        self._guard("layers", self._forward.arm, self._count)
+        self._guard("updates", self._updates.arm, self._count, self._fresh)
+        hook = ModuleHook(self._model, self._leave)
+        register = self._model.register_forward_hook
+        handle = self._guard("hooks", register, hook, always_call=True)
+        self._root_hooks = [handle] if handle is not None else []
+
+    def _disarm(self) -> None:
+        self._armed = False
+        self._forward.disarm()
+        self._updates.disarm()
+        while self._root_hooks:
+            self._root_hooks.pop().remove()
+        self._outputs = self._gradient = None
+
+    def _collect(self, loss: Any, inputs: Any, outputs: Any, targets: Any) -> None:
+        start = self.budget.meter()
+        self._waited += 1
+        if not self._updates.updates and self._waited < PATIENCE and self._updates.can_wait:
+            return
+        try:
+            self._read_batch(loss, inputs, outputs, targets)
+        finally:
+            inside = self._forward.spent + self._updates.spent
+            self._forward.spent = self._updates.spent = 0.0
+            self.budget.spent += inside
+            self._disarm()
+            self.budget.note_reading(inside + self.budget.meter() - start)
+
+    def _read_batch(self, loss: Any, inputs: Any, outputs: Any, targets: Any) -> None:
+        step = self._updates.step
+        self._updates_seen += self._updates.updates
+        kept = self._updates.kept_gradient()
+        if kept is not None and step > 0:
+            as_tensor = kept if isinstance(kept, Tensor) else torch.tensor(float(kept))
+            self._ledger.put(step, "kept", (as_tensor,))
+        seen = first_tensor(inputs)
+        seen = seen if seen is not None else first_tensor((self._args, self._kwargs))
+        out = self._outputs if self._outputs is not None else first_tensor(outputs)
+        if self._graph is None or step < 3:
+            self._graph = read_loss_graph(loss, out) or self._graph
+        if seen is not None and (self._readings < 12 or self._readings % 4 == 0):
+            read_inputs(self._ledger, step, seen)
+        if out is not None:
+            y = first_tensor(targets)
+            y = y if y is not None else find_targets(out, self._gradient, self._graph)
+            # How the loss is averaged does not change over a training.
+            gradient = self._gradient if self._readings < 10 else None
+            read_outputs(self._ledger, step, out, y, gradient, self._graph)
+            if seen is not None:
+                self._examples.keep(seen, y, torch.isfinite(out.detach()).all())
+        self._readings += 1
+        if self._snaps and self._readings % 4 == 1:
+            state = {k: v.detach().clone() for k, v in self._model.state_dict().items()}
+            self._snapshots = [*self._snapshots[-1:], state]
+
+    def _rate(self) -> float:
+        try:
+            return float(self._optimizer.param_groups[0]["lr"])
+        except (AttributeError, KeyError, IndexError, TypeError):
+            return math.nan
+
+    # Windows
+
+    def _flush(self) -> None:
+        """Brings over what has been read since the last window."""
+        losses, self._losses = self._losses, []
+        rates, self._rates = self._rates, []
+        self._recorder.add_losses(self._first, losses, rates)
+        self._first = self._count
+        self._window = min(max(48, self._count // 8), 2000)
+        self._guard("validation inputs", self._read_validation)
+        if len(self._ledger):
+            readings = assemble(
+                self._ledger.take(), self._updates.tracked, self._updates.without_gradient
+            )
+            units = self._guard("units", self._forward.take_units) or []
+            self._recorder.add_readings(readings, units)
+
+    def _read_validation(self) -> None:
+        """Scale of what the model saw in a pass without gradients."""
+        args, self._eval_args = self._eval_args, None
+        values = first_tensor(args)
+        if values is not None and values.is_floating_point() and len(self._eval_inputs) < 20:
+            self._eval_inputs.append((float(values.mean()), float(values.std(correction=0))))
+
+    def _end_window(self) -> None:
+        if not self.budget.affords(self._judging_cost):
+            return
+        start = self.budget.meter()
+        self._flush()
+        losses = self._recorder.losses
+        if self._nan is None and losses and not math.isfinite(losses[-1][1]):
+            broken = next(step for step, loss in losses if not math.isfinite(loss))
+            self._guard("the origin of the NaN", self._trace_nan, broken, None)
+        self._announce(rank(judge(self._history(None)), ()))
+        self._judging_cost = self.budget.meter() - start
+
+    def _trace_nan(self, step: int, targets: Any) -> None:
+        self._nan = NanOrigin(step)
+        batch = SeenBatch(step, self._args, self._kwargs, first_tensor(targets))
+        self._nan = find_nan_origin(self._model, batch, self._snapshots, self._loss_fn, step)
+        self._announce(rank(judge(self._history(None)), ()), at_once=True)
+
+    def _announce(self, findings: Sequence[Finding], at_once: bool = False) -> None:
+        """Says each kind once, when it was there in two windows in a row."""
+        serious = [f for f in findings if f.severity != "note"]
+        for finding in serious[:1]:
+            confirmed = at_once or finding.code in self._suspected
+            if confirmed and finding.code not in self._announced:
+                self._announced.add(finding.code)
+                self._guard("announcements", self._on_finding, finding)
+        self._suspected = {f.code for f in serious}
+
+    def _history(self, probed: Probe | None) -> History:
+        recorder = self._recorder
+        classes = self._graph.is_classification if self._graph else None
+        return History(
+            facts=self._facts,
+            losses=recorder.losses,
+            rates=recorder.rates,
+            readings=recorder.readings,
+            windows=recorder.windows,
+            epochs=recorder.epochs,
+            modes=Modes(
+                self._count,
+                self._steps_in_eval,
+                self._passes_in_eval,
+                self._passes_in_training,
+                self._updates_seen if self._updates.can_wait else self._count,
+            ),
+            graph=self._graph,
+            data=self._guard("data", self._examples.look, self._facts.task, classes),
+            probe=probed,
+            nan=self._nan,
+            eval_inputs=self._eval_inputs,
+            called=frozenset(self._forward.called),
+            detached=tuple(self._forward.detached),
+        )
+
+    def _probe(self) -> Probe:
+        graph = self._graph
+        custom = bool(graph is not None and graph.custom) or bool(self._forward.detached)
+        kind = graph.kind if graph is not None else ""
+        with untouched_randomness():
+            return probe(
+                self._model,
+                kind,
+                self._examples.seen(),
+                self._examples.valid_as_seen(),
+                self._loss_fn,
+                check_gradient=custom,
+                recurrent=self._facts.recurrent,
+            )
+
+
+def _is_here(loss: Tensor) -> bool:
+    return loss.device.type == "cpu" and loss.numel() == 1
