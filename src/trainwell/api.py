@@ -43,7 +43,9 @@ from trainwell.training.precision import PLAIN, Resolved
 from trainwell.training.recipe import Recipe
 from trainwell.training.run_folder import RunFolder
 from trainwell.training.signals import StopRequest
+from trainwell.training.watched_run import OpenWatch
 from trainwell.version import __version__
+from trainwell.watching.of_run import open_watcher
 
 __all__ = ["explain", "fit", "load", "load_run", "resume"]
 
@@ -97,7 +99,7 @@ def fit(
             if complete.check:
                 check_before_training(folder, setting, f"{title_of(module)} on {dataset.name}")
             described = describe_run(folder.path.name, setting, about)
-            run_training(folder, setting, stop, described, observers)
+            run_training(folder, setting, stop, described, observers, _watching(complete))
         return Run(folder, module, dataset, loss_fn)
 
 
@@ -178,7 +180,7 @@ def resume(
                 folder.note("changed", f"resumed although {', '.join(changes)} changed")
                 folder.write_text("recipe.toml", recipe.to_toml())
             folder.note("resumed", f"resumed at step {checkpoint.step}", step=checkpoint.step)
-            run_training(folder, prepared, stop, checkpoint, observers)
+            run_training(folder, prepared, stop, checkpoint, observers, _watching(recipe))
         return Run(folder, module, dataset, loss_fn)
 
 
@@ -217,6 +219,11 @@ def load_run(
         return Run(folder, module, None, loss_fn)
     dataset = data if isinstance(data, Dataset) else load(data)
     return Run(folder, module, suit_data(dataset, module), loss_fn)
+
+
+def _watching(recipe: Recipe) -> OpenWatch | None:
+    """Who looks at the updates of a run, where the recipe wants it."""
+    return open_watcher if recipe.watch else None
 
 
 def title_of(model: nn.Module) -> str:

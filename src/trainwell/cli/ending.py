@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainwell.cli.main import DONE, SOMETHING_WRONG
 from trainwell.cli.output import format_scores, print_json, say
+from trainwell.cli.progress import describe_finding
 
 if TYPE_CHECKING:
     from trainwell.errors import NonFiniteError
@@ -28,7 +29,7 @@ def tell_end(run: Run, *, as_json: bool, with_report: bool) -> int:
     if discipline:
         say(discipline)
     for finding in findings:
-        say(f"{finding.severity}: {finding.code} {finding.where}: {finding.cause} {finding.remedy}")
+        say(describe_finding(finding))
     if not findings:
         say("findings: none recorded")
     say(f"run     {run.folder}")

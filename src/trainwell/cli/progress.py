@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainwell.cli.output import describe_notes, open_console, plain, say
+from trainwell.findings import Finding
 from trainwell.training.observer import Observer, Progress
 
 
@@ -43,6 +44,13 @@ def describe_start(progress: Progress) -> list[str]:
     return [line, *describe_notes(progress.notes), *checked]
 
 
+def describe_finding(finding: Finding) -> str:
+    """One line on what is wrong."""
+    where = f" {finding.where}" if finding.where else ""
+    line = f"{finding.severity}: {finding.code}{where}: {finding.cause} {finding.remedy}"
+    return plain(" ".join(line.split()))
+
+
 class PlainProgress:
     """A line at the start and after each epoch."""
 
@@ -61,6 +69,10 @@ class PlainProgress:
         now = time.monotonic()
         say(describe_epoch(reading, self.epochs, now - self.began))
         self.began = now
+
+    def found(self, finding: Finding) -> None:
+        """Says what is wrong."""
+        say(describe_finding(finding))
 
     def ended(self, reason: str) -> None:
         """Says why, where it is not the plan's end."""
@@ -107,6 +119,11 @@ class TerminalProgress:
             self.console.print(describe_epoch(reading, self.epochs, now - self.began))
         self.began = now
         self._update(reading["step"], f"epoch {reading['epoch']}")
+
+    def found(self, finding: Finding) -> None:
+        """Leaves a line above the bar."""
+        with contextlib.suppress(OSError):
+            self.console.print(describe_finding(finding))
 
     def ended(self, reason: str) -> None:
         """Closes the bar."""

@@ -36,6 +36,7 @@ from trainwell.training.signals import StopRequest
 from trainwell.training.state import Position, TrainingState
 from trainwell.training.transfer import freeze, load_weights, read_weights
 from trainwell.training.trial import count_parameters, loss_for, try_forward
+from trainwell.training.watched_run import OpenWatch, WatchedRun, keep_findings
 
 TRIAL_EXAMPLES = 32
 
@@ -191,6 +192,7 @@ def run_training(
     stop: StopRequest,
     start: Checkpoint | Mapping[str, Any],
     observers: Sequence[Observer],
+    open_watch: OpenWatch | None = None,
 ) -> None:
     """Trains to the end, and writes how it ended.
 
@@ -201,6 +203,7 @@ def run_training(
         start: The checkpoint to go on from; or, for a new run, the content of its `run.json`,
             which is written once there is a checkpoint: what has a `run.json` can be resumed.
         observers: Told of every reading.
+        open_watch: Attaches who looks at every update; None: nobody does.
 
     Raises:
         Interrupted: A signal asked to stop; everything is saved.
@@ -224,10 +227,14 @@ def run_training(
             session.loop.recorder.save()
             folder.write_json("run.json", start)
         _tell_started(folder, session, observers)
+        watched = WatchedRun(folder, observers)
+        if open_watch is not None:
+            session.loop.watch = watched.open(open_watch, setting, session.loop.step.optimizer)
         try:
             reason = session.train()
         except NonFiniteError as error:
             error.run_folder = str(folder.path)
+            watched.close()
             _keep_finding(folder, describe_non_finite(error))
             _tell_ended(observers, "not_finite")
             raise
@@ -236,6 +243,8 @@ def run_training(
             if isinstance(error, TrainwellError):
                 folder.note("failed", str(error))
             raise
+        finally:
+            watched.close()
         if reason == "interrupted":
             _tell_ended(observers, reason)
             raise stop.as_error(str(folder.path))
@@ -297,8 +306,8 @@ def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> N
 
 def _keep_finding(folder: RunFolder, finding: Finding | None) -> None:
     """Adds a finding to those of the run, unless it is there: a run may end twice, if killed."""
-    if finding is not None and finding.to_dict() not in (known := folder.read_findings()):
-        folder.write_findings([*known, finding.to_dict()])
+    if finding is not None:
+        keep_findings(folder, [finding])
 
 
 def _train_scores(epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from trainwell.training.selection import Selection
 from trainwell.training.signals import StopRequest
 from trainwell.training.state import Position
 from trainwell.training.step import PATIENCE_OF_SCALER, LayerReading, TrainingStep
+from trainwell.training.step_watch import StepWatch
 from trainwell.training.transfer import still_frozen
 
 
@@ -59,6 +60,7 @@ class Loop:
         recorder: Keeps readings, events and checkpoints.
         stop: Whether a signal has asked to stop.
         observers: Told of every reading.
+        watch: Looks at every update; None: nobody does.
     """
 
     recipe: Recipe
@@ -74,6 +76,7 @@ class Loop:
     recorder: Recorder
     stop: StopRequest
     observers: Sequence[Observer] = ()
+    watch: StepWatch | None = None
     saved_at: float = field(default_factory=time.monotonic)
 
     def train(self) -> str:
@@ -109,6 +112,8 @@ class Loop:
             ends_epoch = position.batch + 1 == self.steps_per_epoch
             ends_window = ends_epoch or (position.batch + 1) % self.recipe.window == 0
             layers = self._update(batch, is_read=ends_window and self.recipe.watch)
+            if self.watch is not None and self.step.newest is not None:
+                self.watch.step(self.step.totals.newest_loss, *self.step.newest)
             position.step += 1
             position.batch += 1
             if ends_window:
@@ -180,6 +185,13 @@ class Loop:
             "learning_rate": self.step.rates.at(self.position.step - 1),
         }
         self._tell("epoch", reading, epoch_ended=True)
+        if self.watch is not None:
+            self.watch.epoch(
+                reading["train_loss"],
+                reading.get("train_accuracy"),
+                reading["valid_loss"],
+                reading.get("valid_accuracy"),
+            )
         self.epoch.clear()
         self.position.epoch += 1
         self.position.batch = 0

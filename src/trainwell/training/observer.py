@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from trainwell.findings import Finding
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -47,6 +49,10 @@ class Observer(Protocol):
 
     def epoch_ended(self, reading: Mapping[str, Any]) -> None:
         """An epoch has been validated; `reading` is its row of the metrics."""
+        ...
+
+    def found(self, finding: Finding) -> None:
+        """Something is wrong; told once for each kind of finding, when it is first sure."""
         ...
 
     def ended(self, reason: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,20 @@ class LayerReading:
     update: Tensor
     weight: Tensor
     gradient: Tensor
+
+
+class Forward(NamedTuple):
+    """The newest forward pass: of a batch that is accumulated, its last part.
+
+    Attributes:
+        inputs: `(N, ...)`.
+        outputs: `(N, ...)`, without their graph.
+        targets: `(N, ...)`.
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+    targets: Tensor
 
 
 @dataclass(frozen=True)
@@ -120,6 +135,7 @@ class TrainingStep:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.device = self.parameters[0].device
         self.gradient_norm = torch.zeros((), device=self.device)
+        self.newest: Forward | None = None
         self.guard = UpdateGuard(optimizer, self.device)
         self.scaler = LossScaler(self.device) if resolved.precision == "float16" else None
 
@@ -152,7 +168,8 @@ class TrainingStep:
     def _compute_gradients(self, batch: Batch) -> None:
         for part, share in self._split(batch):
             outputs, loss = self._measure(part)
-            self.totals.add(loss.detach(), outputs.detach(), part.targets)
+            self.newest = Forward(part.inputs, outputs.detach(), part.targets)
+            self.totals.add(loss.detach(), self.newest.outputs, part.targets)
             weighted = loss if share == 1.0 else loss * share
             if self.scaler is not None:
                 weighted = self.scaler.scale(weighted)

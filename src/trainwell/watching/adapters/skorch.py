@@ -39,7 +39,7 @@ class WatchCallback(Callback):
         """What is wrong so far, most likely root cause first."""
         return self.found_ if self.watcher_ is None else self.watcher_.findings()
 
-    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
         """Attaches."""
         self.watcher_ = (self.options or WatchOptions()).open(net.module_, net.optimizer_)
 
@@ -70,9 +70,9 @@ class WatchCallback(Callback):
     ) -> None:
         """Tells of the scores in the net's history."""
         if self.watcher_ is not None:
-            self.watcher_.epoch(**pick_scores(net.history[-1]))
+            self.watcher_.epoch(**pick_scores(dict(net.history[-1])))
 
-    def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:
+    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
         """Detaches; what was found stays."""
         if self.watcher_ is not None:
             self.found_ = self.watcher_.findings()
