@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainwell.checks.verdict import CheckReport
     from trainwell.cross_validation import cross_validate, resume_cross_validation
     from trainwell.data.dataset import Dataset
+    from trainwell.diagnosing import Diagnosis, diagnose
     from trainwell.errors import TrainwellError
     from trainwell.explanation import Explanation
     from trainwell.findings import Finding
@@ -35,6 +36,7 @@ __all__ = [
     "CheckReport",
     "CrossValidation",
     "Dataset",
+    "Diagnosis",
     "Explanation",
     "Finding",
     "GradientReport",
@@ -48,6 +50,7 @@ __all__ = [
     "check_function_gradient",
     "check_gradients",
     "cross_validate",
+    "diagnose",
     "explain",
     "find_learning_rate",
     "fit",
@@ -64,6 +67,7 @@ _HOMES = {
     "CheckReport": "trainwell.checks.verdict",
     "CrossValidation": "trainwell.fold_results",
     "Dataset": "trainwell.data.dataset",
+    "Diagnosis": "trainwell.diagnosing",
     "Explanation": "trainwell.explanation",
     "Finding": "trainwell.findings",
     "GradientReport": "trainwell.checks.gradient_report",
@@ -76,6 +80,7 @@ _HOMES = {
     "check_gradients": "trainwell.checks.gradients",
     "Watcher": "trainwell.watching.watcher",
     "cross_validate": "trainwell.cross_validation",
+    "diagnose": "trainwell.diagnosing",
     "explain": "trainwell.api",
     "find_learning_rate": "trainwell.rate_finder",
     "fit": "trainwell.api",

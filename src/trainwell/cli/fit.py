@@ -9,6 +9,7 @@ from trainwell.cli.explain import tell_plan
 from trainwell.cli.folds import fit_folds
 from trainwell.cli.plan import add_plan_arguments, read_plan
 from trainwell.cli.progress import choose_progress
+from trainwell.cli.proofs import tell_proofs
 from trainwell.errors import NonFiniteError
 
 
@@ -26,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--explain",
         action="store_true",
         help="print every recipe value and why, and the planned learning rate; train nothing",
+    )
+    parser.add_argument(
+        "--prove",
+        action="store_true",
+        help="try the remedies of what was found out, in short replays, when the training ends",
     )
     parser.add_argument("--no-report", action="store_true", help="do not write report.html")
 
@@ -51,5 +57,9 @@ def run(options: argparse.Namespace) -> int:
             observers=[choose_progress()],
         )
     except NonFiniteError as error:
+        if options.prove:
+            tell_proofs(error.run_folder, model)
         return tell_divergence(error, **telling)
+    if options.prove:
+        tell_proofs(finished, model)
     return tell_end(finished, **telling)

@@ -17,6 +17,7 @@ from trainwell.cli.process import SignalledError, leaving_on_signals, open_missi
 VERBS = {
     "check": "look at data, model and recipe before they are trained",
     "fit": "train a model on data; leaves a run folder with a report",
+    "diagnose": "prove or dismiss what was found in a run, by short replays",
     "resume": "go on with a run that was stopped",
     "predict": "predict new examples with a trained run",
     "export": "write a run's model as safetensors and ONNX",

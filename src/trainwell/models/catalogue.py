@@ -183,8 +183,13 @@ def _build(spec: ModelSpec, entry: Entry) -> nn.Module:
 
 def rebuild(spec: ModelSpec) -> nn.Module:
     """The model that `create` built, with fresh weights."""
+    return create_from(spec, seed=0)
+
+
+def create_from(spec: ModelSpec, seed: int) -> nn.Module:
+    """The model that `create` built, with the weights that the seed draws."""
     return create(
-        spec.name, input_shape=spec.input_shape, classes=spec.outputs, seed=0, **spec.options
+        spec.name, input_shape=spec.input_shape, classes=spec.outputs, seed=seed, **spec.options
     )
 
 

@@ -36,7 +36,7 @@ from trainwell.training.signals import StopRequest
 from trainwell.training.state import Position, TrainingState
 from trainwell.training.transfer import freeze, load_weights, read_weights
 from trainwell.training.trial import count_parameters, loss_for, try_forward
-from trainwell.training.watched_run import OpenWatch, WatchedRun, keep_findings
+from trainwell.training.watched_run import OpenWatch, WatchedRun
 
 TRIAL_EXAMPLES = 32
 
@@ -306,8 +306,8 @@ def _finish(folder: RunFolder, session: Session, reason: str, began: float) -> N
 
 def _keep_finding(folder: RunFolder, finding: Finding | None) -> None:
     """Adds a finding to those of the run, unless it is there: a run may end twice, if killed."""
-    if finding is not None:
-        keep_findings(folder, [finding])
+    if finding is not None and finding.to_dict() not in (known := folder.read_findings()):
+        folder.write_findings([*known, finding.to_dict()])
 
 
 def _train_scores(epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class WatchCallback(Callback):
         """What is wrong so far, most likely root cause first."""
         return self.found_ if self.watcher_ is None else self.watcher_.findings()
 
-    def on_train_begin(self, net: NeuralNet, **kwargs: Any) -> None:
+    def on_train_begin(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:  # noqa: N803
         """Attaches."""
         self.watcher_ = (self.options or WatchOptions()).open(net.module_, net.optimizer_)
 
@@ -72,7 +72,7 @@ class WatchCallback(Callback):
         if self.watcher_ is not None:
             self.watcher_.epoch(**pick_scores(dict(net.history[-1])))
 
-    def on_train_end(self, net: NeuralNet, **kwargs: Any) -> None:
+    def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:  # noqa: N803
         """Detaches; what was found stays."""
         if self.watcher_ is not None:
             self.found_ = self.watcher_.findings()

@@ -1,0 +1,63 @@
+"""Remedies that are a change of the recipe, and so can be tried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from trainwell.findings import Code
+from trainwell.training.recipe import Recipe
+
+Change = Mapping[str, Any]
+"""Recipe fields and their new values."""
+
+
+def propose_changes(code: Code, recipe: Recipe) -> list[Change]:
+    """What could be changed against a root cause, the mildest change first; empty: nothing.
+
+    Args:
+        code: Of the finding.
+        recipe: Complete, of the run that showed it.
+    """
+    propose = PROPOSALS.get(code)
+    return list(propose(recipe)) if propose is not None else []
+
+
+def describe_change(change: Change) -> str:
+    """A change in words, such as `"learning_rate = 0.01"`."""
+    return ", ".join(f"{name} = {_show(value)}" for name, value in change.items())
+
+
+def _lower_rate(recipe: Recipe) -> Sequence[Change]:
+    rate = recipe.learning_rate or 0.0
+    return [{"learning_rate": rate / factor} for factor in (4, 30, 300)]
+
+
+def _raise_rate(recipe: Recipe) -> Sequence[Change]:
+    rate = recipe.learning_rate or 0.0
+    return [{"learning_rate": rate * factor} for factor in (10, 100, 1000)]
+
+
+def _lower_momentum(recipe: Recipe) -> Sequence[Change]:
+    return [{"momentum": 0.9}] if (recipe.momentum or 0.0) > 0.9 else []
+
+
+def _lift_penalties(recipe: Recipe) -> Sequence[Change]:
+    penalties = {"weight_decay": recipe.weight_decay, "l1": recipe.l1, "l2": recipe.l2}
+    change = {name: 0.0 for name, value in penalties.items() if value}
+    return [change] if change else []
+
+
+PROPOSALS: Mapping[Code, Callable[[Recipe], Sequence[Change]]] = {
+    "lr_too_high": _lower_rate,
+    "exploding_or_nan": _lower_rate,
+    "dying_relu": _lower_rate,
+    "saturated_units": _lower_rate,
+    "lr_too_low": _raise_rate,
+    "momentum_too_high": _lower_momentum,
+    "over_regularised": _lift_penalties,
+}
+
+
+def _show(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
