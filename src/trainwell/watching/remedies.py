@@ -8,6 +8,8 @@ from typing import Any
 from trainwell.findings import Code
 from trainwell.training.recipe import Recipe
 
+FACTORS = (4, 30, 300, 3_000, 100_000)
+"""By which a rate is changed: the first that helps is the proof."""
 Change = Mapping[str, Any]
 """Recipe fields and their new values."""
 
@@ -30,12 +32,12 @@ def describe_change(change: Change) -> str:
 
 def _lower_rate(recipe: Recipe) -> Sequence[Change]:
     rate = recipe.learning_rate or 0.0
-    return [{"learning_rate": rate / factor} for factor in (4, 30, 300)]
+    return [{"learning_rate": rate / factor} for factor in FACTORS]
 
 
 def _raise_rate(recipe: Recipe) -> Sequence[Change]:
     rate = recipe.learning_rate or 0.0
-    return [{"learning_rate": rate * factor} for factor in (10, 100, 1000)]
+    return [{"learning_rate": rate * factor} for factor in FACTORS]
 
 
 def _lower_momentum(recipe: Recipe) -> Sequence[Change]:

@@ -73,7 +73,7 @@ class Proof:
         learns = self.with_change.fall > CLEARLY_LOWER * scale
         if learns and gain > CLEARLY_BETTER * scale:
             return "confirmed"
-        if not gain > NO_BETTER * scale:
+        if math.isfinite(gain) and gain <= NO_BETTER * scale:
             return "dismissed"
         return "open"
 
