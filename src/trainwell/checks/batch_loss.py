@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
+from trainwell.checks.central_difference import require_number
 from trainwell.checks.double_precision import as_double, copy_module, make_double
 from trainwell.errors import ModelError, first_line
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import OwnObjective
 
 BURN_IN_RATE = 1e-3
-"""Of Adam: all weights leave special initial values, such as zero, and stay near them."""
+"""By which each weight moves: away from special values such as zero, and not far."""
 
 Penalty = Callable[[nn.Module], Tensor]
 
@@ -55,6 +57,11 @@ class BatchLoss:
             return self.model.measure(self.inputs[0], self.targets, self.loss)
         outputs = self.model(*self.inputs)
         return outputs, self.loss(outputs, self.targets)
+
+    def with_gradient(self) -> BatchLoss:
+        """The same with inputs that have a gradient, so that all of the graph is built."""
+        inputs = tuple(_follow(part) for part in self.inputs)
+        return replace(self, inputs=inputs)
 
     def loss_of(self, outputs: Any) -> Tensor:
         """The loss of other outputs."""
@@ -101,8 +108,13 @@ def copy_for_batch(
         examples: How many are kept.
 
     Raises:
-        ModelError: The model cannot be copied.
+        ModelError: The model cannot be copied, or is lazy and was never run.
     """
+    if any(isinstance(p, UninitializedParameter) for p in _parameters_of(model)):
+        raise ModelError(
+            "the model has parameters without a shape yet, so its gradients cannot be checked",
+            remedy="Run the model once on a batch first",
+        )
     inputs, targets = batch
     given = inputs if isinstance(inputs, tuple | list) else (inputs,)
     module = model if isinstance(model, nn.Module) else CalledModule(model)
@@ -114,12 +126,26 @@ def copy_for_batch(
     )
 
 
+def _parameters_of(model: nn.Module | Callable[..., Any]) -> list[nn.Parameter]:
+    return list(model.parameters()) if isinstance(model, nn.Module) else []
+
+
+def _follow(values: Any) -> Any:
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        return values
+    # A copy of a leaf: what works in place must not meet the leaf itself.
+    return values.detach().requires_grad_().clone()
+
+
 def _as_tensor(values: Any) -> Any:
     return torch.from_numpy(values) if isinstance(values, numpy.ndarray) else values
 
 
 def train_briefly(task: BatchLoss, penalty: Penalty | None, steps: int) -> None:
-    """A few steps of Adam, to be away from initial weights at which parts have no gradient yet.
+    """A few updates, to be away from initial weights at which parts have no gradient yet.
+
+    Every weight moves against the sign of its gradient, as in the first step of Adam, so that the
+    size of the gradients does not matter.
 
     Args:
         task: Whose model is trained.
@@ -130,27 +156,34 @@ def train_briefly(task: BatchLoss, penalty: Penalty | None, steps: int) -> None:
         ModelError: The model or its loss fails.
     """
     parameters = [p for p in task.model.parameters() if p.requires_grad]
-    if not parameters:
-        return
     before = [parameter.detach().clone() for parameter in parameters]
-    optimizer = torch.optim.Adam(parameters, lr=BURN_IN_RATE)
+    for _ in range(steps if parameters else 0):
+        gradients = _differentiate(task, penalty, parameters)
+        with torch.no_grad():
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                if gradient is not None:
+                    parameter.sub_(BURN_IN_RATE * gradient.to_dense().sign())
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
+        with torch.no_grad():
+            for parameter, value in zip(parameters, before, strict=True):
+                parameter.copy_(value)
+
+
+def _differentiate(
+    task: BatchLoss, penalty: Penalty | None, parameters: Sequence[Tensor]
+) -> Sequence[Tensor | None]:
     try:
-        for _ in range(steps):
-            optimizer.zero_grad()
-            with torch.enable_grad():
-                _, value = task.measure()
-                value = value if penalty is None else value + penalty(task.model)
-            if value.requires_grad:
-                # Adam cannot tell gradients below 1e-8 from zero, so the loss is scaled to one.
-                (value / value.detach().abs().clamp(min=1e-30)).backward()
-            optimizer.step()
+        with torch.enable_grad():
+            _, value = task.measure()
+            require_number(value)
+            value = value if penalty is None else value + penalty(task.model)
+            if not value.requires_grad:
+                return [None] * len(parameters)
+            return torch.autograd.grad(value, parameters, allow_unused=True)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(
             f"the gradients cannot be checked, the model or its loss fails: {first_line(error)}",
             remedy="Give a batch and a loss that the model can be trained with",
         ) from error
-    optimizer.zero_grad()
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
-        with torch.no_grad():
-            for parameter, value in zip(parameters, before, strict=True):
-                parameter.copy_(value)

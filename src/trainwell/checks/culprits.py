@@ -17,6 +17,7 @@ from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
+from trainwell.checks.batch_loss import BatchLoss
 from trainwell.checks.central_difference import Comparer, Problem
 from trainwell.checks.double_precision import Replay
 from trainwell.checks.gradient_report import GradientOf
@@ -63,6 +64,7 @@ class Call:
     """How a module was called, and what custom functions it called itself."""
 
     name: str
+    kind: str
     module: Callable[..., Any]
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -90,15 +92,12 @@ class Cuts(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def record_calls(
-    model: nn.Module, objective: Callable[[], tuple[Any, Tensor]], loss: Callable[..., Any]
-) -> tuple[list[Call], dict[str, int]]:
+def record_calls(task: BatchLoss, replay: Replay) -> tuple[list[Call], dict[str, int]]:
     """How modules that may be wrong are called, and in which order all modules end.
 
     Args:
-        model: Run once by the objective.
-        objective: Gives outputs and loss.
-        loss: Of the outputs.
+        task: Evaluated once.
+        replay: Of its modules.
 
     Returns:
         The first call of each, children before what holds them, the loss last; by name of a module
@@ -111,7 +110,7 @@ def record_calls(
     def watch(name: str, module: nn.Module) -> None:
         def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             if name not in calls and has_own_backward(module):
-                calls[name] = Call(name, module, _detach(args), _detach(kwargs))
+                calls[name] = Call(name, name_of(module), module, _detach(args), _detach(kwargs))
 
         def leave(_: nn.Module, args: Any, output: Any) -> None:
             turns.setdefault(name, len(turns))
@@ -122,15 +121,17 @@ def record_calls(
         handles.append(module.register_forward_hook(leave))
 
     handles: list[RemovableHandle] = []
-    for name, module in model.named_modules():
+    for name, module in task.model.named_modules():
         watch(name, module)
     try:
+        replay.rewind()
         with torch.enable_grad():
-            outputs, value = objective()
+            outputs, value = task.with_gradient().measure()
     finally:
         for handle in handles:
             handle.remove()
-    of_loss = Call(LOSS, loss, (_detach(outputs),), {}, find_functions(value, seen))
+    functions = find_functions(value, seen)
+    of_loss = Call(LOSS, name_of(task.loss), task.loss_of, (_detach(outputs),), {}, functions)
     turns[LOSS] = len(turns)
     return [*sorted(calls.values(), key=lambda call: turns[call.name]), of_loss], turns
 
@@ -200,13 +201,15 @@ def _examine_call(
     ]
     if not wrong:
         return None
+    replay.rewind()
+    args, kwargs = _copy((call.args, call.kwargs))
     with Cuts() as cuts, torch.enable_grad():
-        problem.compute()
+        call.module(*args, **kwargs)
     module = call.module
     is_flat = all(not _moves(one) and one.comparison.analytic for one in wrong)
     return Culprit(
         call.name,
-        name_of(module),
+        call.kind,
         tuple(sorted(call.functions)),
         tuple(sorted(cuts.noted)),
         _has_hooks(module),

@@ -46,34 +46,51 @@ def explain_wrong(
         allowed: Relative error that passes.
     """
     if culprits:
-        return [_blame(culprit, wrong, places, turns, allowed) for culprit in culprits]
+        groups: dict[tuple[object, ...], list[Culprit]] = {}
+        for culprit in culprits:
+            key = (culprit.kind, culprit.functions, culprit.cuts, culprit.is_surrogate)
+            groups.setdefault(key, []).append(culprit)
+        return [_blame(alike, wrong, places, turns, allowed) for alike in groups.values()]
     if wrong:
         return [_blame_place(wrong, places, allowed)]
     return []
 
 
 def _blame(
-    culprit: Culprit,
+    alike: Sequence[Culprit],
     wrong: Sequence[GradientOf],
     places: dict[str, Place],
     turns: dict[str, int],
     allowed: float,
 ) -> Finding:
+    culprit = alike[0]
     code: Code = "wrong_backward"
     if culprit.cuts and not culprit.functions and not culprit.has_hooks:
         code = "detach_inplace"
     worst = max(culprit.wrong, key=lambda gradient: gradient.error)
-    severity: Severity = "note" if culprit.is_surrogate else "error" if wrong else "warning"
+    others = ", ".join(other.name for other in alike[1:])
     return Finding(
         code,
-        severity,
+        _weigh(culprit, code, wrong),
         where=_nearest(culprit, wrong, places, turns),
         evidence=_measure(worst, allowed, wrong),
         cause=f"{_name_fault(culprit, code)}: {_compare(worst, allowed)}"
+        + (f". So it is in {others}" if others else "")
         + _tell_spread(wrong, places),
         remedy=_advise(culprit, code),
         reference=REFERENCE,
     )
+
+
+def _weigh(culprit: Culprit, code: Code, wrong: Sequence[GradientOf]) -> Severity:
+    """A cut may be meant where every parameter still gets a gradient."""
+    if culprit.is_surrogate:
+        return "note"
+    if not wrong:
+        return "warning"
+    if code == "detach_inplace" and all(gradient.comparison.analytic for gradient in wrong):
+        return "warning"
+    return "error"
 
 
 def _nearest(
@@ -105,7 +122,8 @@ def _name_fault(culprit: Culprit, code: Code) -> str:
     elif code == "detach_inplace":
         return (
             f"In {module} the gradient does not flow through everything that the output is "
-            f"computed from, since {' and '.join(culprit.cuts)} takes values out of the graph"
+            f"computed from, since {' and '.join(culprit.cuts)} takes values out of "
+            "the graph"
         )
     elif culprit.has_hooks:
         who = f"what a backward hook makes of the gradients of {module}"
@@ -121,7 +139,7 @@ def _name_fault(culprit: Culprit, code: Code) -> str:
 
 def _name_module(name: str, kind: str) -> str:
     if name == LOSS:
-        return f"the loss {kind}"
+        return f"the loss, {kind}"
     return f"{name}, a {kind}" if name else f"the model {kind}"
 
 
@@ -197,8 +215,29 @@ def _blame_place(wrong: Sequence[GradientOf], places: dict[str, Place], allowed:
     )
 
 
+def explain_function(name: str, wrong: Sequence[GradientOf], allowed: float) -> list[Finding]:
+    """The finding of a bare function whose gradient is wrong, if it is."""
+    return _explain_alone(
+        f"The backward pass of {name} is not the derivative of its forward",
+        f"Derive the backward pass of {name} again",
+        wrong,
+        allowed,
+    )
+
+
 def explain_penalty(wrong: Sequence[GradientOf], allowed: float) -> list[Finding]:
     """The finding of a penalty whose gradient is wrong, if it is."""
+    return _explain_alone(
+        "The gradient of the penalty is not the derivative of its value",
+        "Compute the penalty from the parameters themselves, not from .data or copies",
+        wrong,
+        allowed,
+    )
+
+
+def _explain_alone(
+    fault: str, remedy: str, wrong: Sequence[GradientOf], allowed: float
+) -> list[Finding]:
     if not wrong:
         return []
     worst = max(wrong, key=lambda gradient: gradient.error)
@@ -208,9 +247,8 @@ def explain_penalty(wrong: Sequence[GradientOf], allowed: float) -> list[Finding
             "error",
             where=worst.name,
             evidence=_measure(worst, allowed, wrong),
-            cause="The gradient of the penalty is not the derivative of its value: "
-            f"{_compare(worst, allowed)}",
-            remedy="Compute the penalty from the parameters themselves, not from .data or copies",
+            cause=f"{fault}: {_compare(worst, allowed)}",
+            remedy=remedy,
             reference=REFERENCE,
         )
     ]

@@ -35,8 +35,14 @@ from trainwell.checks.double_precision import (
     as_double,
     copy_module,
     make_double,
+    not_compiled,
 )
-from trainwell.checks.gradient_findings import Place, explain_penalty, explain_wrong
+from trainwell.checks.gradient_findings import (
+    Place,
+    explain_function,
+    explain_penalty,
+    explain_wrong,
+)
 from trainwell.checks.gradient_report import GradientOf, GradientReport, allowed_error
 from trainwell.checks.gradient_search import examine
 from trainwell.checks.subject import Subject
@@ -101,7 +107,7 @@ def check_gradients(
     """
     began = time.monotonic()
     task = copy_for_batch(model, loss_fn, batch, examples)
-    with RunRandomness(seed, task.device), torch.compiler.set_stance("force_eager"):
+    with RunRandomness(seed, task.device), not_compiled():
         train_briefly(task, penalty, burn_in)
     task = task.in_double()
     replay = Replay(task.modules, seed, task.device)
@@ -149,10 +155,9 @@ def check_function_gradient(
     replay = Replay(modules, seed, device)
     comparing = Comparing(dimensions, step_size, allowed_error(0), seed)
     with in_double(replay, device):
-        problem = isolate(Call("", module, as_double(inputs), {}), replay, seed)
+        problem = isolate(Call("", name_of(function), module, as_double(inputs), {}), replay, seed)
         gradients = compare(problem.tensors, problem.compute, comparing)
-    places = {g.name: Place(g.name, "", name_of(function), 0) for g in gradients}
-    findings = explain_wrong(differing(gradients), [], places, {}, comparing.allowed)
+    findings = explain_function(name_of(function), differing(gradients), comparing.allowed)
     seconds = time.monotonic() - began
     return GradientReport(gradients, (), tuple(findings), comparing.allowed, seconds)
 
@@ -224,10 +229,10 @@ def explain(
     """
     wrong = differing(gradients)
     with torch.enable_grad():
-        _, value = replayed(task, replay)
+        _, value = replayed(task.with_gradient(), replay)
     if not wrong and not find_functions(value, set()):
         return []
-    calls, turns = record_calls(task.model, lambda: replayed(task, replay), task.loss_of)
+    calls, turns = record_calls(task, replay)
     suspects = [call for call in calls if call.functions or wrong]
     culprits = find_culprits(
         suspects, replay, comparing.allowed, comparing.step_size, comparing.seed
