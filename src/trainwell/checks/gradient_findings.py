@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trainwell.checks.culprits import LOSS, Culprit
@@ -29,20 +29,37 @@ class Place:
     turn: int
 
 
+@dataclass(frozen=True)
+class Order:
+    """What comes when in the forward pass.
+
+    Attributes:
+        places: Of each parameter, by name.
+        turns: Of each module, by name.
+    """
+
+    places: Mapping[str, Place]
+    turns: Mapping[str, int]
+
+    def last(self, names: Iterable[str]) -> str:
+        """The parameter that is used last."""
+        return max(names, key=lambda name: self.places[name].turn)
+
+    def before(self, names: Iterable[str], module: str) -> list[str]:
+        """Those of the parameters that are used before a module ends."""
+        turn = self.turns.get(module, len(self.turns))
+        return [name for name in names if self.places[name].turn <= turn]
+
+
 def explain_wrong(
-    wrong: Sequence[GradientOf],
-    culprits: Sequence[Culprit],
-    places: dict[str, Place],
-    turns: dict[str, int],
-    allowed: float,
+    wrong: Sequence[GradientOf], culprits: Sequence[Culprit], order: Order, allowed: float
 ) -> list[Finding]:
     """Findings of the data loss.
 
     Args:
         wrong: Gradients of parameters that differ in the whole network.
         culprits: Modules that are wrong by themselves.
-        places: Of each parameter.
-        turns: By module name, its turn in the order of the forward pass.
+        order: Of the network.
         allowed: Relative error that passes.
     """
     if culprits:
@@ -50,18 +67,14 @@ def explain_wrong(
         for culprit in culprits:
             key = (culprit.kind, culprit.functions, culprit.cuts, culprit.is_surrogate)
             groups.setdefault(key, []).append(culprit)
-        return [_blame(alike, wrong, places, turns, allowed) for alike in groups.values()]
+        return [_blame(alike, wrong, order, allowed) for alike in groups.values()]
     if wrong:
-        return [_blame_place(wrong, places, allowed)]
+        return [_blame_place(wrong, order, allowed)]
     return []
 
 
 def _blame(
-    alike: Sequence[Culprit],
-    wrong: Sequence[GradientOf],
-    places: dict[str, Place],
-    turns: dict[str, int],
-    allowed: float,
+    alike: Sequence[Culprit], wrong: Sequence[GradientOf], order: Order, allowed: float
 ) -> Finding:
     culprit = alike[0]
     code: Code = "wrong_backward"
@@ -69,48 +82,46 @@ def _blame(
         code = "detach_inplace"
     worst = max(culprit.wrong, key=lambda gradient: gradient.error)
     others = ", ".join(other.name for other in alike[1:])
+    nearest = _nearest(culprit, wrong, order)
     return Finding(
         code,
-        _weigh(culprit, code, wrong),
-        where=_nearest(culprit, wrong, places, turns),
+        _weigh(culprit, code, wrong, nearest),
+        where=nearest or culprit.name or culprit.kind,
         evidence=_measure(worst, allowed, wrong),
         cause=f"{_name_fault(culprit, code)}: {_compare(worst, allowed)}"
         + (f". So it is in {others}" if others else "")
-        + _tell_spread(wrong, places),
+        + _tell_spread(wrong, nearest, order),
         remedy=_advise(culprit, code),
         reference=REFERENCE,
     )
 
 
-def _weigh(culprit: Culprit, code: Code, wrong: Sequence[GradientOf]) -> Severity:
-    """A cut may be meant where every parameter still gets a gradient."""
+def _weigh(culprit: Culprit, code: Code, wrong: Sequence[GradientOf], nearest: str) -> Severity:
+    """How grave it is.
+
+    It does no harm to the training where no parameter stands before it; a cut may be meant where
+    every parameter still gets a gradient.
+    """
     if culprit.is_surrogate:
         return "note"
-    if not wrong:
-        return "warning"
-    if code == "detach_inplace" and all(gradient.comparison.analytic for gradient in wrong):
-        return "warning"
-    return "error"
+    is_partial = code == "detach_inplace" and all(g.comparison.analytic for g in wrong)
+    return "warning" if is_partial or not nearest else "error"
 
 
-def _nearest(
-    culprit: Culprit,
-    wrong: Sequence[GradientOf],
-    places: dict[str, Place],
-    turns: dict[str, int],
-) -> str:
-    """The wrong parameter of the culprit itself, or the last one before it, or the culprit."""
+def _nearest(culprit: Culprit, wrong: Sequence[GradientOf], order: Order) -> str:
+    """The wrong parameter of the culprit itself, or the last one before it; empty: there is none.
+
+    Where no gradient is seen to be wrong in the whole network, for all that stand before are too
+    small, the last one before it counts.
+    """
     prefix = f"{culprit.name}." if culprit.name else ""
-    names = [gradient.name for gradient in wrong]
     own = [f"{prefix}{gradient.name}" for gradient in culprit.wrong]
-    own = [name for name in own if name in names]
+    own = [name for name in own if name in order.places]
     if own:
         return own[0]
-    turn = turns.get(culprit.name, len(turns))
-    before = [name for name in names if places[name].turn <= turn]
-    if before:
-        return max(before, key=lambda name: places[name].turn)
-    return culprit.name or (names[-1] if names else culprit.kind)
+    names = [gradient.name for gradient in wrong] or list(order.places)
+    before = order.before(names, culprit.name)
+    return order.last(before) if before else ""
 
 
 def _name_fault(culprit: Culprit, code: Code) -> str:
@@ -157,10 +168,12 @@ def _compare(gradient: GradientOf, allowed: float) -> str:
     )
 
 
-def _tell_spread(wrong: Sequence[GradientOf], places: dict[str, Place]) -> str:
-    if not wrong:
+def _tell_spread(wrong: Sequence[GradientOf], nearest: str, order: Order) -> str:
+    if not nearest:
         return ". No parameter stands before it, so none is affected yet"
-    last = max((gradient.name for gradient in wrong), key=lambda name: places[name].turn)
+    if not wrong:
+        return ". In the whole network gradients are too small for it to be seen"
+    last = order.last(gradient.name for gradient in wrong)
     if len(wrong) == 1:
         return f". The gradient of {last} is wrong"
     return f". The gradients of {len(wrong)} parameters are wrong, the last of them {last}"
@@ -192,10 +205,11 @@ def _advise(culprit: Culprit, code: Code) -> str:
     return "Derive its backward pass again, or leave it to autograd"
 
 
-def _blame_place(wrong: Sequence[GradientOf], places: dict[str, Place], allowed: float) -> Finding:
+def _blame_place(wrong: Sequence[GradientOf], order: Order, allowed: float) -> Finding:
     """No module is wrong by itself: what the pattern over the parameters tells."""
-    last = max(wrong, key=lambda gradient: places[gradient.name].turn)
-    place = places[last.name]
+    name = order.last(gradient.name for gradient in wrong)
+    last = next(gradient for gradient in wrong if gradient.name == name)
+    place = order.places[name]
     is_cut = all(not gradient.comparison.analytic for gradient in wrong)
     reason = (
         "gets no gradient although the loss depends on it: the graph is cut behind it"
@@ -208,7 +222,7 @@ def _blame_place(wrong: Sequence[GradientOf], places: dict[str, Place], allowed:
         where=last.name,
         evidence=_measure(last, allowed, wrong),
         cause=f"{last.name} in {_name_module(place.module, place.kind)} {reason}: "
-        f"{_compare(last, allowed)}{_tell_spread(wrong, places)}",
+        f"{_compare(last, allowed)}{_tell_spread(wrong, name, order)}",
         remedy="Look for detach(), .data, no_grad() or an own backward pass in and behind "
         f"{place.module or 'the model'}",
         reference=REFERENCE,

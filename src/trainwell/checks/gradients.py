@@ -38,6 +38,7 @@ from trainwell.checks.double_precision import (
     not_compiled,
 )
 from trainwell.checks.gradient_findings import (
+    Order,
     Place,
     explain_function,
     explain_penalty,
@@ -238,7 +239,7 @@ def explain(
         suspects, replay, comparing.allowed, comparing.step_size, comparing.seed
     )
     places = {name: _place(task.model, name, turns) for name in task.parameters}
-    return explain_wrong(wrong, culprits, places, turns, comparing.allowed)
+    return explain_wrong(wrong, culprits, Order(places, turns), comparing.allowed)
 
 
 def replayed(task: BatchLoss, replay: Replay) -> tuple[Any, Tensor]:
