@@ -73,12 +73,21 @@ class Problem:
         }
 
 
-def _require_sound(value: Tensor) -> None:
+def require_number(value: Tensor) -> None:
+    """Refuses a loss that is not one number.
+
+    Raises:
+        ModelError: It is not.
+    """
     if value.numel() != 1:
         raise ModelError(
             f"the loss has the shape {tuple(value.shape)}",
             remedy="Give a loss that is one number, such as the mean over the examples",
         )
+
+
+def _require_sound(value: Tensor) -> None:
+    require_number(value)
     if value.dtype != torch.float64:
         raise ModelError(
             f"the loss is computed in {value.dtype} although everything was given in float64, "

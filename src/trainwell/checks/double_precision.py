@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.overrides import TorchFunctionMode
 
 from trainwell.errors import ModelError, first_line
@@ -70,10 +72,19 @@ def make_double(module: nn.Module) -> None:
         for name, value in list(vars(part).items()):
             if isinstance(value, Tensor) and value.is_floating_point():
                 setattr(part, name, value.detach().double())
-        if isinstance(part, _SpectralNorm):
+        hooks = part._forward_pre_hooks.values()
+        if isinstance(part, _SpectralNorm) or any(isinstance(h, SpectralNorm) for h in hooks):
             # While training it improves its singular vectors in every pass, but its gradient takes
             # them as constant; in evaluation mode they are.
             part.eval()
+
+
+def not_compiled() -> contextlib.AbstractContextManager[object]:
+    """Context in which compiled functions run as they were written."""
+    # Where the compiler was never imported, which takes seconds, nothing is compiled.
+    if "torch._dynamo" not in sys.modules:
+        return contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 class Replay:
@@ -98,7 +109,7 @@ class Replay:
         """Evaluations are made within; afterwards global settings are as they were found."""
         default = torch.get_default_dtype()
         fast_path = torch.backends.mha.get_fastpath_enabled()
-        with self._randomness, torch.compiler.set_stance("force_eager"):
+        with self._randomness, not_compiled():
             self._start = self._randomness.capture()
             torch.set_default_dtype(torch.float64)
             # It fuses whole layers into one operation, in which no kink is seen.

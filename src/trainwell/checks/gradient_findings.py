@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from trainwell.checks.culprits import LOSS, Culprit
@@ -29,71 +29,99 @@ class Place:
     turn: int
 
 
+@dataclass(frozen=True)
+class Order:
+    """What comes when in the forward pass.
+
+    Attributes:
+        places: Of each parameter, by name.
+        turns: Of each module, by name.
+    """
+
+    places: Mapping[str, Place]
+    turns: Mapping[str, int]
+
+    def last(self, names: Iterable[str]) -> str:
+        """The parameter that is used last."""
+        return max(names, key=lambda name: self.places[name].turn)
+
+    def before(self, names: Iterable[str], module: str) -> list[str]:
+        """Those of the parameters that are used before a module ends."""
+        turn = self.turns.get(module, len(self.turns))
+        return [name for name in names if self.places[name].turn <= turn]
+
+
 def explain_wrong(
-    wrong: Sequence[GradientOf],
-    culprits: Sequence[Culprit],
-    places: dict[str, Place],
-    turns: dict[str, int],
-    allowed: float,
+    wrong: Sequence[GradientOf], culprits: Sequence[Culprit], order: Order, allowed: float
 ) -> list[Finding]:
     """Findings of the data loss.
 
     Args:
         wrong: Gradients of parameters that differ in the whole network.
         culprits: Modules that are wrong by themselves.
-        places: Of each parameter.
-        turns: By module name, its turn in the order of the forward pass.
+        order: Of the network.
         allowed: Relative error that passes.
     """
     if culprits:
-        return [_blame(culprit, wrong, places, turns, allowed) for culprit in culprits]
+        groups: dict[tuple[object, ...], list[Culprit]] = {}
+        for culprit in culprits:
+            key = (culprit.kind, culprit.functions, culprit.cuts, culprit.is_surrogate)
+            groups.setdefault(key, []).append(culprit)
+        return [_blame(alike, wrong, order, allowed) for alike in groups.values()]
     if wrong:
-        return [_blame_place(wrong, places, allowed)]
+        return [_blame_place(wrong, order, allowed)]
     return []
 
 
 def _blame(
-    culprit: Culprit,
-    wrong: Sequence[GradientOf],
-    places: dict[str, Place],
-    turns: dict[str, int],
-    allowed: float,
+    alike: Sequence[Culprit], wrong: Sequence[GradientOf], order: Order, allowed: float
 ) -> Finding:
+    culprit = alike[0]
     code: Code = "wrong_backward"
     if culprit.cuts and not culprit.functions and not culprit.has_hooks:
         code = "detach_inplace"
     worst = max(culprit.wrong, key=lambda gradient: gradient.error)
-    severity: Severity = "note" if culprit.is_surrogate else "error" if wrong else "warning"
+    others = ", ".join(other.name for other in alike[1:])
+    nearest = _nearest(culprit, wrong, order)
     return Finding(
         code,
-        severity,
-        where=_nearest(culprit, wrong, places, turns),
+        _weigh(culprit, code, wrong, nearest),
+        where=nearest or culprit.name or culprit.kind,
         evidence=_measure(worst, allowed, wrong),
         cause=f"{_name_fault(culprit, code)}: {_compare(worst, allowed)}"
-        + _tell_spread(wrong, places),
+        + (f". So it is in {others}" if others else "")
+        + _tell_spread(wrong, nearest, order),
         remedy=_advise(culprit, code),
         reference=REFERENCE,
     )
 
 
-def _nearest(
-    culprit: Culprit,
-    wrong: Sequence[GradientOf],
-    places: dict[str, Place],
-    turns: dict[str, int],
-) -> str:
-    """The wrong parameter of the culprit itself, or the last one before it, or the culprit."""
+def _weigh(culprit: Culprit, code: Code, wrong: Sequence[GradientOf], nearest: str) -> Severity:
+    """How grave it is.
+
+    It does no harm to the training where no parameter stands before it; a cut may be meant where
+    every parameter still gets a gradient.
+    """
+    if culprit.is_surrogate:
+        return "note"
+    is_partial = code == "detach_inplace" and all(g.comparison.analytic for g in wrong)
+    return "warning" if is_partial or not nearest else "error"
+
+
+def _nearest(culprit: Culprit, wrong: Sequence[GradientOf], order: Order) -> str:
+    """The wrong parameter of the culprit itself, or the last one before it; empty: there is none.
+
+    Where no gradient is seen to be wrong in the whole network, for all that stand before are too
+    small, the last one before it counts.
+    """
     prefix = f"{culprit.name}." if culprit.name else ""
-    names = [gradient.name for gradient in wrong]
     own = [f"{prefix}{gradient.name}" for gradient in culprit.wrong]
-    own = [name for name in own if name in names]
+    own = [name for name in own if name in order.places]
     if own:
         return own[0]
-    turn = turns.get(culprit.name, len(turns))
-    before = [name for name in names if places[name].turn <= turn]
-    if before:
-        return max(before, key=lambda name: places[name].turn)
-    return culprit.name or (names[-1] if names else culprit.kind)
+    names = [gradient.name for gradient in wrong] or list(order.places)
+    before = order.before(names, culprit.name)
+    return order.last(before) if before else ""
 
 
 def _name_fault(culprit: Culprit, code: Code) -> str:
@@ -105,7 +133,8 @@ def _name_fault(culprit: Culprit, code: Code) -> str:
     elif code == "detach_inplace":
         return (
             f"In {module} the gradient does not flow through everything that the output is "
-            f"computed from, since {' and '.join(culprit.cuts)} takes values out of the graph"
+            f"computed from, since {' and '.join(culprit.cuts)} takes values out of "
+            "the graph"
         )
     elif culprit.has_hooks:
         who = f"what a backward hook makes of the gradients of {module}"
@@ -121,7 +150,7 @@ def _name_fault(culprit: Culprit, code: Code) -> str:
 
 def _name_module(name: str, kind: str) -> str:
     if name == LOSS:
-        return f"the loss {kind}"
+        return f"the loss, {kind}"
     return f"{name}, a {kind}" if name else f"the model {kind}"
 
 
@@ -139,10 +168,12 @@ def _compare(gradient: GradientOf, allowed: float) -> str:
     )
 
 
-def _tell_spread(wrong: Sequence[GradientOf], places: dict[str, Place]) -> str:
-    if not wrong:
+def _tell_spread(wrong: Sequence[GradientOf], nearest: str, order: Order) -> str:
+    if not nearest:
         return ". No parameter stands before it, so none is affected yet"
-    last = max((gradient.name for gradient in wrong), key=lambda name: places[name].turn)
+    if not wrong:
+        return ". In the whole network gradients are too small for it to be seen"
+    last = order.last(gradient.name for gradient in wrong)
     if len(wrong) == 1:
         return f". The gradient of {last} is wrong"
     return f". The gradients of {len(wrong)} parameters are wrong, the last of them {last}"
@@ -174,10 +205,11 @@ def _advise(culprit: Culprit, code: Code) -> str:
     return "Derive its backward pass again, or leave it to autograd"
 
 
-def _blame_place(wrong: Sequence[GradientOf], places: dict[str, Place], allowed: float) -> Finding:
+def _blame_place(wrong: Sequence[GradientOf], order: Order, allowed: float) -> Finding:
     """No module is wrong by itself: what the pattern over the parameters tells."""
-    last = max(wrong, key=lambda gradient: places[gradient.name].turn)
-    place = places[last.name]
+    name = order.last(gradient.name for gradient in wrong)
+    last = next(gradient for gradient in wrong if gradient.name == name)
+    place = order.places[name]
     is_cut = all(not gradient.comparison.analytic for gradient in wrong)
     reason = (
         "gets no gradient although the loss depends on it: the graph is cut behind it"
@@ -190,15 +222,36 @@ def _blame_place(wrong: Sequence[GradientOf], places: dict[str, Place], allowed:
         where=last.name,
         evidence=_measure(last, allowed, wrong),
         cause=f"{last.name} in {_name_module(place.module, place.kind)} {reason}: "
-        f"{_compare(last, allowed)}{_tell_spread(wrong, places)}",
+        f"{_compare(last, allowed)}{_tell_spread(wrong, name, order)}",
         remedy="Look for detach(), .data, no_grad() or an own backward pass in and behind "
         f"{place.module or 'the model'}",
         reference=REFERENCE,
     )
 
 
+def explain_function(name: str, wrong: Sequence[GradientOf], allowed: float) -> list[Finding]:
+    """The finding of a bare function whose gradient is wrong, if it is."""
+    return _explain_alone(
+        f"The backward pass of {name} is not the derivative of its forward",
+        f"Derive the backward pass of {name} again",
+        wrong,
+        allowed,
+    )
+
+
 def explain_penalty(wrong: Sequence[GradientOf], allowed: float) -> list[Finding]:
     """The finding of a penalty whose gradient is wrong, if it is."""
+    return _explain_alone(
+        "The gradient of the penalty is not the derivative of its value",
+        "Compute the penalty from the parameters themselves, not from .data or copies",
+        wrong,
+        allowed,
+    )
+
+
+def _explain_alone(
+    fault: str, remedy: str, wrong: Sequence[GradientOf], allowed: float
+) -> list[Finding]:
     if not wrong:
         return []
     worst = max(wrong, key=lambda gradient: gradient.error)
@@ -208,9 +261,8 @@ def explain_penalty(wrong: Sequence[GradientOf], allowed: float) -> list[Finding
             "error",
             where=worst.name,
             evidence=_measure(worst, allowed, wrong),
-            cause="The gradient of the penalty is not the derivative of its value: "
-            f"{_compare(worst, allowed)}",
-            remedy="Compute the penalty from the parameters themselves, not from .data or copies",
+            cause=f"{fault}: {_compare(worst, allowed)}",
+            remedy=remedy,
             reference=REFERENCE,
         )
     ]
