@@ -103,7 +103,7 @@ def _stand_out(distances: Tensor, found: Tensor, is_exact: Tensor) -> bool:
     if len(distances) < 4 or len(found) > max(1, len(distances) // 10):
         return False
     others = distances[distances < APART]
-    return float(others.quantile(0.95)) < ORDINARY
+    return float(others.quantile(0.95)) < max(ORDINARY, float(distances.amax()) / 10)
 
 
 def _nearest_mean_accuracy(feature: Tensor, numbers: Tensor, half: Tensor) -> float:

@@ -72,7 +72,9 @@ def _project(subject: Subject, train: Part, valid: Part) -> tuple[Tensor, Tensor
     parts = [subject.examples(part)[0].flatten(1).float() for part in (train, valid)]
     if train.inputs.ndim == 2:
         deviation = parts[0].std(0)
-        parts = [part / torch.where(deviation > 0, deviation, 1.0) for part in parts]
+        # A column that hardly ever moves would only show noise.
+        least = 0.5 * deviation[deviation > 0].median() if bool((deviation > 0).any()) else 1.0
+        parts = [part / deviation.clamp(min=float(least)) for part in parts]
     width = parts[0].shape[1]
     if width > 2 * DIRECTIONS:
         generator = subject.generator("directions")

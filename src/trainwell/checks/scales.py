@@ -35,14 +35,21 @@ def check_scales(subject: Subject) -> list[Verdict]:
         return [Verdict("scale of inputs", "numbers of tokens", "looked up, not multiplied")]
     if first.kind == "normalisation":
         return [Verdict("scale of inputs", "normalised by the model", expected)]
-    columns = first.columns[:: -(-len(first.columns) // ROWS)]
-    columns = columns[torch.isfinite(columns).all(1)]
+    columns = _some_rows(subject, first.columns)
     if len(columns) < 3:
         return [Verdict("scale of inputs", f"{len(columns)} examples", expected)]
     size = float(columns.square().mean().sqrt())
     seen = f"root mean square {size:.3g} in {len(sample):,} examples"
     finding = _find_bytes(columns, size) or _find_unnormalised(subject, columns, size)
     return [Verdict("scale of inputs", seen, expected, (finding,) if finding else ())]
+
+
+def _some_rows(subject: Subject, columns: Tensor) -> Tensor:
+    """Rows drawn at random, such as places of images; without those that are not finite."""
+    generator = subject.generator("rows")
+    chosen = torch.randint(len(columns), (min(ROWS, len(columns)),), generator=generator)
+    rows = columns[chosen.to(columns.device)]
+    return rows[torch.isfinite(rows).all(1)]
 
 
 def _find_bytes(columns: Tensor, size: float) -> Finding | None:
