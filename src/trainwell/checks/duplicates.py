@@ -62,7 +62,7 @@ def hash_rows(inputs: Tensor) -> Tensor:
     Args:
         inputs: `(N, ...)`.
     """
-    rows = inputs.detach().cpu().flatten(1)
+    rows = inputs.detach().cpu().reshape(len(inputs), -1)
     if rows.is_floating_point():
         # Zero has two signs.
         rows = rows + 0.0
@@ -105,7 +105,7 @@ def _coincide_by_chance(inputs: Tensor) -> bool:
     Of independent columns, two examples coincide with the product of the columns' chances to; real
     columns depend on each other, for which the square root of the chances makes up.
     """
-    flat = inputs[:1000].flatten(1)
+    flat = inputs[:1000].reshape(min(1000, len(inputs)), -1)
     chance = 0.0
     for column in range(min(flat.shape[1], 200)):
         _, counts = flat[:, column].unique(return_counts=True)

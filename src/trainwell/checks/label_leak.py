@@ -40,7 +40,7 @@ def check_label_leak(subject: Subject) -> list[Verdict]:
     part = affordable(subject, subject.train, SAMPLE, "label leak")
     if looks_up_tokens(subject, part.inputs[:1]) or len(part) < FEWEST:
         return []
-    inputs = subject.examples(part)[0].flatten(1).cpu().float()
+    inputs = subject.examples(part)[0].reshape(len(part), -1).cpu().float()
     stride = -(-inputs.shape[1] // MOST_COLUMNS)
     inputs = inputs[:, ::stride]
     numbers, targets = class_numbers(subject, part), target_columns(subject, part)

@@ -46,7 +46,7 @@ def features_of(inputs: Tensor, is_tokens: bool) -> dict[str, Tensor]:
         moved. Each `(N, F)`.
     """
     if is_tokens:
-        return {"values": _reduce(_count_tokens(inputs.flatten(1)))}
+        return {"values": _reduce(_count_tokens(inputs.reshape(len(inputs), -1)))}
     if inputs.ndim == 4:
         pooled = functional.adaptive_avg_pool2d(inputs, _at_most(inputs.shape[2:], PIXELS))
         grey = functional.adaptive_avg_pool2d(inputs, _at_most(inputs.shape[2:], 32)).mean(1)
@@ -55,7 +55,7 @@ def features_of(inputs: Tensor, is_tokens: bool) -> dict[str, Tensor]:
     if inputs.ndim == 3:
         spectrum = torch.fft.rfft(inputs - inputs.mean(1, keepdim=True), dim=1).abs()
         return {"values": _reduce(inputs.flatten(1)), "spectrum": _reduce(_logarithm(spectrum))}
-    values = inputs.flatten(1).float()
+    values = inputs.reshape(len(inputs), -1).float()
     deviation = values.std(0)
     return {"values": _reduce(values / torch.where(deviation > 0, deviation, 1.0))}
 
