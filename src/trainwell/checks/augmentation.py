@@ -43,7 +43,9 @@ def check_augmentation(subject: Subject) -> list[Verdict]:
     if numbers is None or len(plain) < FEWEST or looks_up_tokens(subject, plain):
         ratio = _deviation(first) / max(1e-30, _deviation(plain))
         return [Verdict("augmentation", f"deviation {ratio:.2f} times as large", expected)]
-    told = ask_neighbours(plain.cpu(), (first.cpu(), second.cpu()), numbers.cpu())
+    told = ask_neighbours(
+        plain.cpu(), (first.cpu(), second.cpu()), numbers.cpu(), subject.generator("halves")
+    )
     seen = (
         f"neighbours right in {float(told.plain.mean()):.0%}, with it in "
         f"{float(told.misled.mean()):.0%}, of it in {float(told.augmented.mean()):.0%} of "

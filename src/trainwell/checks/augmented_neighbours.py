@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn import functional
 
 NEIGHBOURS = 5
@@ -34,16 +34,19 @@ class Neighbours:
     taken: Tensor
 
 
-def ask_neighbours(plain: Tensor, augmented: tuple[Tensor, Tensor], numbers: Tensor) -> Neighbours:
+def ask_neighbours(
+    plain: Tensor, augmented: tuple[Tensor, Tensor], numbers: Tensor, generator: Generator
+) -> Neighbours:
     """Looks one half of the examples up among the other and its augmented copies.
 
     Args:
         plain: `(N, ...)`, of at least one class.
         augmented: The same twice, augmented with different random numbers.
         numbers: Classes `(N,)`.
+        generator: Of the halves.
     """
     numbers = numbers.unique(return_inverse=True)[1]
-    known = torch.arange(len(plain)) % 2 == 0
+    known = torch.randperm(len(plain), generator=generator) % 2 == 0
     flat, first, second = (v.reshape(len(plain), -1).float() for v in (plain, *augmented))
     both, both_numbers = torch.cat([flat[known], first[known]]), numbers[known].repeat(2)
     asked = numbers[~known]

@@ -213,10 +213,9 @@ def _taking_draw(augment: Callable[..., Tensor]) -> Augmentation:
     called = augment.forward if isinstance(augment, nn.Module) else augment
     try:
         inspect.signature(called).bind(None, None)
-    except TypeError:
+    except (TypeError, ValueError):
+        # What is not written in Python has no signature, and knows of no draw.
         return lambda inputs, draw: augment(inputs)
-    except ValueError:
-        pass
     return augment
 
 
