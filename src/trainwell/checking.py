@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -18,7 +18,6 @@ from trainwell.checks.subject import Subject
 from trainwell.checks.suite import CHECKS, run_checks
 from trainwell.checks.verdict import CheckReport
 from trainwell.data.dataset import Task
-from trainwell.data.draw import Augmentation
 from trainwell.models.catalogue import spec_of
 from trainwell.nn.losses import Loss
 from trainwell.training.defaults import complete_recipe
@@ -37,7 +36,7 @@ def check(
     optimizer: Optimizer | None = None,
     batch_size: int | None = None,
     task: Task | None = None,
-    augment: Augmentation | None = None,
+    augment: Callable[..., Tensor] | None = None,
     shuffle: bool | None = None,
     seed: int = 0,
 ) -> CheckReport:
@@ -56,7 +55,7 @@ def check(
         optimizer: Of a hand-written program.
         batch_size: Of a hand-written program; None: the loader's, else 32.
         task: Of a hand-written program; None: found out from the loss and the targets.
-        augment: Of a hand-written program: applied to each batch of inputs.
+        augment: Of a hand-written program: takes a batch of inputs and gives one.
         shuffle: Of a hand-written program: whether examples come in random order; None: as the
             loader does, else yes.
         seed: From which the checks of a hand-written program derive their random numbers.

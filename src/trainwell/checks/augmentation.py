@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from trainwell.checks.class_numbers import class_numbers
+from trainwell.checks.augmented_neighbours import Neighbours, ask_neighbours
+from trainwell.checks.class_numbers import class_numbers, name_class
+from trainwell.checks.first_weights import looks_up_tokens
 from trainwell.checks.sampling import affordable
 from trainwell.checks.subject import Subject
 from trainwell.checks.verdict import Verdict
 from trainwell.findings import Finding, Severity
 
-SAMPLE = 1000
-FARTHEST = 20.0
-"""Ratio of the deviations of augmented and plain inputs."""
-FEWEST, NEIGHBOURS = 60, 5
-LEARNT = 0.2
-"""Above chance: less says nothing of what augmentation changes."""
-DESTROYED = 0.1
+SAMPLE = 800
+FARTHEST, FAR = 20.0, 2.5
+"""Ratio of the deviations of augmented and plain inputs that destroys, and that harms."""
+FEWEST, FEWEST_OF_CLASS = 60, 15
+LEARNT, WELL_LEARNT = 0.2, 0.7
+"""Recall above chance: less says nothing of what augmentation changes."""
+DESTROYED = 0.22
+"""Share of what was learnt that is left of augmented examples."""
 MISLED, MISLED_CLASS = 0.15, 0.35
 """Recall lost by plain examples: in the mean, of what was learnt, and in a single class."""
+TAKEN, FEWEST_TAKEN = 0.12, 40
+"""Of the augmented examples of a class that look like another."""
 REFERENCE = "Shorten & Khoshgoftaar (2019), A survey on image data augmentation"
 
 
@@ -36,58 +40,19 @@ def check_augmentation(subject: Subject) -> list[Verdict]:
     if destroyed is not None:
         return [Verdict("augmentation", "inputs destroyed", expected, (destroyed,))]
     numbers = class_numbers(subject, part)
-    if numbers is None or len(plain) < FEWEST:
+    if numbers is None or len(plain) < FEWEST or looks_up_tokens(subject, plain):
         ratio = _deviation(first) / max(1e-30, _deviation(plain))
         return [Verdict("augmentation", f"deviation {ratio:.2f} times as large", expected)]
-    recalls = confusion(plain.cpu().float(), (first.cpu().float(), second.cpu().float()), numbers)
-    before, misled, augmented = recalls
+    told = ask_neighbours(
+        plain.cpu(), (first.cpu(), second.cpu()), numbers.cpu(), subject.generator("halves")
+    )
     seen = (
-        f"neighbours right in {float(before.mean()):.0%}, with it in {float(misled.mean()):.0%}, "
-        f"of it in {float(augmented.mean()):.0%} of {len(plain):,} examples"
+        f"neighbours right in {float(told.plain.mean()):.0%}, with it in "
+        f"{float(told.misled.mean()):.0%}, of it in {float(told.augmented.mean()):.0%} of "
+        f"{len(plain):,} examples"
     )
-    findings = _find_changed(before, misled, augmented, 1 / len(before))
-    return [Verdict("augmentation", seen, expected, tuple(findings))]
-
-
-def confusion(
-    plain: Tensor, augmented: tuple[Tensor, Tensor], numbers: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """How often nearest neighbours are right, for each class.
-
-    One half of the examples is looked up among the other, and among the other with its augmented
-    copies: where these are of another class than they are labelled, they mislead. Augmented
-    examples are looked up likewise: where they are destroyed, nothing is found.
-
-    Args:
-        plain: `(N, ...)`.
-        augmented: The same twice, augmented with different random numbers.
-        numbers: Classes `(N,)`.
-
-    Returns:
-        Recall of each class, of plain examples among plain ones, of plain ones among both, and of
-        augmented ones among both.
-    """
-    known = torch.arange(len(plain)) % 2 == 0
-    first, second = (values.flatten(1) for values in augmented)
-    flat = plain.flatten(1)
-    both, both_numbers = torch.cat([flat[known], first[known]]), numbers[known].repeat(2)
-    asked = numbers[~known]
-    return (
-        _recall(_look_up(flat[~known], flat[known], numbers[known]), asked),
-        _recall(_look_up(flat[~known], both, both_numbers), asked),
-        _recall(_look_up(second[~known], both, both_numbers), asked),
-    )
-
-
-def _look_up(asked: Tensor, known: Tensor, numbers: Tensor) -> Tensor:
-    nearest = torch.cdist(asked, known).topk(NEIGHBOURS, largest=False).indices
-    votes = functional.one_hot(numbers[nearest]).sum(1)
-    return votes.argmax(1)
-
-
-def _recall(said: Tensor, numbers: Tensor) -> Tensor:
-    classes = numbers.unique()
-    return torch.stack([(said[numbers == c] == c).double().mean() for c in classes])
+    finding = _find_nothing_left(told) or _find_changed(subject, told)
+    return [Verdict("augmentation", seen, expected, (finding,) if finding else ())]
 
 
 def _find_destroyed(plain: Tensor, augmented: Tensor) -> Finding | None:
@@ -108,9 +73,9 @@ def _find_destroyed(plain: Tensor, augmented: Tensor) -> Finding | None:
             "See what it divides by.",
         )
     before, after = _deviation(plain), _deviation(augmented)
-    if before > 0 and (after > FARTHEST * before or after < before / FARTHEST):
+    if before > 0 and (after > FAR * before or after < before / FARTHEST):
         return _finding(
-            "error",
+            "warning" if before / FARTHEST <= after < FARTHEST * before else "error",
             {"before": before, "after": after},
             f"Augmented inputs have a deviation of {after:.3g}, plain ones of {before:.3g}: what "
             "is trained on has nothing to do with what is predicted.",
@@ -127,49 +92,65 @@ def _find_destroyed(plain: Tensor, augmented: Tensor) -> Finding | None:
     return None
 
 
-def _find_changed(
-    before: Tensor, misled: Tensor, augmented: Tensor, chance: float
-) -> list[Finding]:
-    """Neighbours that were right before and are wrong since augmented examples are among them."""
-    learnt = float(before.mean()) - chance
+def _find_nothing_left(told: Neighbours) -> Finding | None:
+    before, after, chance = float(told.plain.mean()), float(told.augmented.mean()), _chance(told)
+    if before - chance < LEARNT or after > chance + DESTROYED * (before - chance):
+        return None
+    return _finding(
+        "error",
+        {"before": before, "after": after},
+        f"Of plain examples neighbours tell the class in {before:.0%}, of augmented ones in "
+        f"{after:.0%}, {chance:.0%} being chance: augmentation destroys what a class is seen by, "
+        "or gives inputs to the labels of others.",
+        "Augment less, and keep the order of the examples in the batch.",
+    )
+
+
+def _find_changed(subject: Subject, told: Neighbours) -> Finding | None:
+    """Neighbours that are wrong since augmented examples are among them, or look like them."""
+    learnt = float(told.plain.mean()) - _chance(told)
     if learnt < LEARNT:
-        return []
-    if float(augmented.mean()) < chance + DESTROYED * learnt:
-        return [
-            _finding(
-                "error",
-                {"before": float(before.mean()), "after": float(augmented.mean())},
-                f"Of plain examples neighbours tell the class in {float(before.mean()):.0%}, of "
-                f"augmented ones in {float(augmented.mean()):.0%}, {chance:.0%} being chance: "
-                "augmentation destroys what the class is seen by.",
-                "Augment less.",
-            )
-        ]
-    loss = before - misled
-    if float(loss.mean()) > MISLED * learnt or float(loss.amax()) > MISLED_CLASS:
-        return [
-            _finding(
-                "error" if float(loss.mean()) > 2 * MISLED * learnt else "warning",
-                {"before": float(before.mean()), "after": float(misled.mean())},
-                f"With augmented examples among them, neighbours tell the class in "
-                f"{float(misled.mean()):.0%} instead of {float(before.mean()):.0%} (in the worst "
-                f"class {float(loss.amax()):.0%} less): augmentation makes of one class what "
-                "another looks like, and keeps the label.",
-                "Leave out what changes the label, such as turning digits over or mixing examples "
-                "without their labels.",
-            )
-        ]
-    return []
+        return None
+    is_enough = told.counts >= FEWEST_OF_CLASS
+    lost = torch.where(is_enough, told.plain - told.misled, 0.0)
+    taken = torch.where(2 * told.counts >= FEWEST_TAKEN, told.taken, 0.0)
+    share = float((told.plain - told.misled).mean()) / learnt
+    is_taken = float(taken.amax()) > TAKEN and learnt > WELL_LEARNT
+    if share < MISLED and float(lost.amax()) < MISLED_CLASS and not is_taken:
+        return None
+    worst = int(taken.argmax()) if is_taken else int(lost.argmax())
+    return _finding(
+        "error" if share > 2 * MISLED else "warning",
+        {
+            "before": float(told.plain.mean()),
+            "after": float(told.misled.mean()),
+            "taken": float(taken.amax()),
+        },
+        f"Augmentation makes of one class what another looks like, and keeps the label: with "
+        f"augmented examples among them, neighbours tell the class in "
+        f"{float(told.misled.mean()):.0%} instead of {float(told.plain.mean()):.0%}, and "
+        f"{float(taken.amax()):.0%} of an augmented class look like plain examples of another.",
+        "Leave out what changes the label, such as turning digits over, or mixing examples "
+        "without their labels.",
+        name_class(subject, worst),
+    )
+
+
+def _chance(told: Neighbours) -> float:
+    return 1 / len(told.plain)
 
 
 def _deviation(values: Tensor) -> float:
     return float(values.float().std())
 
 
-def _finding(severity: Severity, evidence: dict[str, float], cause: str, remedy: str) -> Finding:
+def _finding(
+    severity: Severity, evidence: dict[str, float], cause: str, remedy: str, where: str = ""
+) -> Finding:
     return Finding(
         "bad_augmentation",
         severity,
+        where=where,
         evidence=evidence,
         cause=cause,
         remedy=remedy,

@@ -13,6 +13,7 @@ from trainwell.findings import Finding, Severity
 RAREST = 1 / 20
 """Of the most frequent class; rarer ones are looked at."""
 HARDLY = 1 / 50
+FEWEST = 3
 MAJORITY = 0.9
 REFERENCE = "He & Garcia (2009), Learning from imbalanced data"
 
@@ -32,7 +33,7 @@ def check_balance(subject: Subject) -> list[Verdict]:
 
 
 def _find_single(subject: Subject, counts: Tensor) -> Finding | None:
-    if int((counts > 0).sum()) > 1:
+    if int((counts > 0).sum()) > 1 or int(counts.sum()) < FEWEST:
         return None
     return Finding(
         "class_imbalance",

@@ -24,7 +24,9 @@ def class_numbers(subject: Subject, part: Part) -> Tensor | None:
     if targets.is_floating_point() and not bool(torch.isfinite(targets).all()):
         return None
     if targets.ndim == 2 and subject.task == "multiclass":
-        return targets.argmax(1)
+        # Whole numbers that do not sum to one are classes of the parts of an example.
+        is_one = targets.is_floating_point() or bool((targets.sum(1) == 1).all())
+        return targets.argmax(1) if is_one else None
     if targets.ndim != 1:
         return None
     if subject.task == "binary":

@@ -16,7 +16,9 @@ from trainwell.findings import Finding
 LARGEST = 100_000
 """Examples of a split that are looked at; more are sampled."""
 LEAK = 0.01
-FATAL = 0.1
+FATAL, SURELY = 0.1, 0.9
+FEWEST = 2
+"""So many are no more than chance."""
 TIMES_NATURAL = 3.0
 SURE = 0.05
 """Share of training examples that contradict a copy with another label."""
@@ -30,12 +32,14 @@ class Copies:
     Attributes:
         within: Share of training examples that are copies of an earlier one.
         between: Share of validation examples that are in the training split.
+        asked: Validation examples looked at.
         contradicting: Share of training examples with a copy that has another label.
         is_natural: Whether so few values can be taken that examples coincide by chance.
     """
 
     within: float
     between: float
+    asked: int
     contradicting: float
     is_natural: bool
 
@@ -58,7 +62,7 @@ def hash_rows(inputs: Tensor) -> Tensor:
     Args:
         inputs: `(N, ...)`.
     """
-    rows = inputs.detach().cpu().flatten(1)
+    rows = inputs.detach().cpu().reshape(len(inputs), -1)
     if rows.is_floating_point():
         # Zero has two signs.
         rows = rows + 0.0
@@ -72,14 +76,16 @@ def count_copies(subject: Subject) -> Copies:
     train = subject.train.sample(LARGEST, generator)
     hashes = hash_rows(train.inputs)
     _, groups, counts = hashes.unique(return_inverse=True, return_counts=True)
-    between = 0.0
+    between, asked = 0.0, 0
     if subject.valid is not None:
         # The same numbers in another type are the same example.
         valid = subject.valid.sample(LARGEST, generator).inputs.to(train.inputs.dtype)
+        asked = len(valid)
         between = float(torch.isin(hash_rows(valid), hashes).double().mean())
     return Copies(
         within=1 - len(counts) / len(hashes),
         between=between,
+        asked=asked,
         contradicting=_contradicting(class_numbers(subject, train), groups, counts),
         is_natural=_coincide_by_chance(train.inputs),
     )
@@ -99,7 +105,7 @@ def _coincide_by_chance(inputs: Tensor) -> bool:
     Of independent columns, two examples coincide with the product of the columns' chances to; real
     columns depend on each other, for which the square root of the chances makes up.
     """
-    flat = inputs[:1000].flatten(1)
+    flat = inputs[:1000].reshape(min(1000, len(inputs)), -1)
     chance = 0.0
     for column in range(min(flat.shape[1], 200)):
         _, counts = flat[:, column].unique(return_counts=True)
@@ -109,14 +115,16 @@ def _coincide_by_chance(inputs: Tensor) -> bool:
 
 def _find_between(copies: Copies) -> Finding | None:
     rate = copies.between
-    is_expected = copies.is_natural and rate < TIMES_NATURAL * copies.within + LEAK
-    if rate <= LEAK and not (rate and copies.is_natural):
+    few = FEWEST / max(1, copies.asked)
+    if rate <= max(LEAK, few):
         return None
+    natural = max(TIMES_NATURAL * copies.within, LEAK) + few
+    is_expected = copies.is_natural and rate < min(natural, SURELY)
     cause = (
         f"{rate:.1%} of the validation examples are in the training split as well: there the "
         "validation tells how well they are remembered, not how well the model generalises."
     )
-    if is_expected and rate < 0.9:
+    if is_expected:
         cause = (
             f"{rate:.1%} of the validation examples have the same values as one of the training "
             f"split, of which {copies.within:.1%} come again: with so few values that is natural."
@@ -124,7 +132,7 @@ def _find_between(copies: Copies) -> Finding | None:
     severity = "error" if rate > FATAL else "warning"
     return Finding(
         "train_val_leak",
-        "note" if (is_expected and rate < 0.9) or rate <= LEAK else severity,
+        "note" if is_expected else severity,
         where="valid",
         evidence={"between": rate, "within": copies.within},
         cause=cause,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ def subject_of(
     optimizer: Optimizer | None = None,
     batch_size: int | None = None,
     task: Task | None = None,
-    augment: Augmentation | None = None,
+    augment: Callable[..., Tensor] | None = None,
     shuffle: bool | None = None,
     seed: int = 0,
 ) -> Subject:
@@ -49,7 +50,7 @@ def subject_of(
         optimizer: None: not looked at.
         batch_size: None: the loader's, else 32.
         task: None: found out from the loss and the targets.
-        augment: Of a batch of inputs; None: there is none.
+        augment: Of a batch of inputs, which it takes alone or with a `Draw`; None: there is none.
         shuffle: Whether the training draws its examples in random order; None: as the loader does,
             else yes.
         seed: From which checks derive their random numbers.
@@ -72,7 +73,7 @@ def subject_of(
         classes=_class_names(train.targets, found_task),
         optimizer=optimizer,
         learning_rate=None if optimizer is None else optimizer.param_groups[0]["lr"],
-        augment=augment,
+        augment=None if augment is None else _taking_draw(augment),
         shuffles=_shuffles(data) if shuffle is None else shuffle,
         title=type(model).__name__,
         seed=seed,
@@ -164,7 +165,10 @@ def infer_task(train: Part, loss_fn: Loss | None, model: nn.Module) -> Task:
     if name in ("cross_entropy", "nll_loss"):
         return "multiclass"
     targets = train.targets
-    same = targets.shape == train.inputs.shape or targets.shape == train.inputs.flatten(1).shape
+    same = (
+        targets.shape == train.inputs.shape
+        or targets.shape == train.inputs.reshape(len(train), -1).shape
+    )
     if (
         same
         and targets.is_floating_point()
@@ -202,6 +206,17 @@ def _class_names(targets: Tensor, task: Task) -> tuple[str, ...]:
         return ()
     highest = int(values.max())
     return tuple(str(number) for number in range(min(highest, MOST_CLASSES) + 1))
+
+
+def _taking_draw(augment: Callable[..., Tensor]) -> Augmentation:
+    """The same augmentation; one of a hand-written program takes nothing but the inputs."""
+    called = augment.forward if isinstance(augment, nn.Module) else augment
+    try:
+        inspect.signature(called).bind(None, None)
+    except (TypeError, ValueError):
+        # What is not written in Python has no signature, and knows of no draw.
+        return lambda inputs, draw: augment(inputs)
+    return augment
 
 
 def _shuffles(data: Any) -> bool:

@@ -61,14 +61,18 @@ def check_label_noise(subject: Subject) -> list[Verdict]:
     if labelled is None:
         return []
     probe = best_probe(labelled.features, labelled.wanted, subject.generator("folds"))
-    if probe.sureness > LEARNT:
+    finding = None
+    if probe.sureness < 2 * LEARNT:
+        finding = _find_shift_of_all(subject, labelled, probe)
+    if finding is None and probe.sureness > LEARNT:
         finding = _find_disorder(labelled, probe)
-    elif probe.sureness < NOTHING:
+    elif finding is None and probe.sureness < NOTHING:
         finding = _find_shuffled(subject, labelled, probe)
-    else:
-        finding = None
-    seen = f"correlation {probe.skill:.2f} ({probe.name}) in {len(labelled.rows):,} examples"
-    expected = f"above {NOTHING / len(labelled.rows) ** 0.5:.2f}, what chance gives"
+    seen = (
+        f"correlation {probe.skill:.2f}, {probe.sureness:.1f} standard errors ({probe.name}) in "
+        f"{len(labelled.rows):,} examples"
+    )
+    expected = f"{LEARNT} standard errors away from chance or more"
     return [Verdict("labels by a probe", seen, expected, (finding,) if finding else ())]
 
 
@@ -100,9 +104,6 @@ def _label(subject: Subject) -> Labelled | None:
 
 
 def _find_shuffled(subject: Subject, labelled: Labelled, probe: Probe) -> Finding | None:
-    shifted = _find_shift_of_all(subject, labelled)
-    if shifted is not None:
-        return shifted
     is_structured = has_structure(labelled.features["values"], subject.generator("structure"))
     count = len(labelled.rows)
     # What depends on the order within a sequence may be learnt by a network and by no probe.
@@ -117,7 +118,7 @@ def _find_shuffled(subject: Subject, labelled: Labelled, probe: Probe) -> Findin
     severity: Severity = "error" if is_structured and count >= 2 * FEWEST else "warning"
     return _finding(
         severity,
-        {"skill": skill, "chance": NOTHING / count**0.5, "examples": float(count)},
+        {"skill": skill, "examples": float(count)},
         f"Neighbours, a linear fit and a forest learn nothing from {count:,} examples: what they "
         f"say correlates with the labels by {skill:.2f}, no more than by chance. The labels look "
         "shuffled against their inputs.",
@@ -130,19 +131,19 @@ def _weight_of_rarest(wanted: Tensor) -> float:
     return float(wanted.sum(0).topk(2).values[1])
 
 
-def _find_shift_of_all(subject: Subject, labelled: Labelled) -> Finding | None:
+def _find_shift_of_all(subject: Subject, labelled: Labelled, own: Probe) -> Finding | None:
     """Labels of which each belongs to the example before or after."""
     for lag in (1, -1):
         rows = (labelled.rows + lag) % len(labelled.every)
         wanted = labelled.every[rows]
         probe = best_probe(labelled.features, wanted, subject.generator("folds"))
-        if probe.sureness > 2 * LEARNT:
+        if probe.sureness > max(2 * LEARNT, 3 * own.sureness):
             return _finding(
                 "error",
                 {"lag": float(lag), "skill": probe.skill},
-                f"The labels are shifted by {abs(lag)} against their inputs: a probe learns "
-                f"nothing of an example's own label, but that of the example "
-                f"{'after' if lag > 0 else 'before'} it (correlation {probe.skill:.2f}).",
+                f"The labels are shifted by {abs(lag)} against their inputs: what a probe says "
+                f"correlates with an example's own label by {own.skill:.2f}, with that of the "
+                f"example {'after' if lag > 0 else 'before'} it by {probe.skill:.2f}.",
                 "Look for a header line, or a row that was dropped from one of both only.",
             )
     return None
@@ -199,7 +200,7 @@ def _find_turned(labelled: Labelled, probe: Probe) -> Finding | None:
     error = (sure * (1 - sure) / (count / 4)) ** 0.5
     is_level = sure > 0.75 * overall and sure - 2 * error > TURNED / 2
     chance = 1 - float(labelled.wanted.mean(0).amax())
-    if not is_level or overall < TURNED or overall > 0.5 * chance:
+    if not is_level or overall < TURNED or overall > 0.7 * chance:
         return None
     return _finding(
         "warning",

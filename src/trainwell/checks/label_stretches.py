@@ -88,7 +88,9 @@ def find_stretch(scores: Tensor, wanted: Tensor) -> Stretch | None:
 def _agreement(scores: Tensor, wanted: Tensor, is_classes: bool) -> Tensor:
     if is_classes:
         return (scores.argmax(1) == wanted.argmax(1)).float()
-    return 1 - (scores - wanted).abs().mean(1).clamp(max=1)
+    centred = scores - scores.mean(0)
+    # Its mean is the correlation, where numbers wanted are standardised.
+    return (centred / centred.std(0).clamp(min=1e-12) * wanted).mean(1)
 
 
 def _heaviest(steps: Tensor) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from trainwell.checks.subject import Part, Subject
 from trainwell.checks.verdict import Verdict
 from trainwell.findings import Finding
 
-TRAINING, ASKED = 8000, 500
+TRAINING, ASKED, VALUES = 8000, 500, 16_000_000
 DIRECTIONS = 32
 """Random directions in which distances are measured; they keep them within a seventh or so
 (Johnson & Lindenstrauss 1984)."""
@@ -28,7 +28,7 @@ def check_near_duplicates(subject: Subject) -> list[Verdict]:
     """Whether validation examples lie closer to training examples than those to each other."""
     if subject.valid is None or looks_up_tokens(subject, subject.train.inputs[:1]):
         return []
-    train = affordable(subject, subject.train, TRAINING, "near duplicates")
+    train = affordable(subject, subject.train, TRAINING, "near duplicates", VALUES)
     valid = affordable(subject, subject.valid, ASKED, "near duplicates of validation")
     if len(train) < 20:
         return []
@@ -69,10 +69,12 @@ def near_shares(points: Tensor, asked: Tensor) -> tuple[float, float, float]:
 
 def _project(subject: Subject, train: Part, valid: Part) -> tuple[Tensor, Tensor]:
     """Examples of both splits as float64 `(N, F)` in few directions."""
-    parts = [subject.examples(part)[0].flatten(1).float() for part in (train, valid)]
+    parts = [subject.examples(part)[0].reshape(len(part), -1).float() for part in (train, valid)]
     if train.inputs.ndim == 2:
         deviation = parts[0].std(0)
-        parts = [part / torch.where(deviation > 0, deviation, 1.0) for part in parts]
+        # A column that hardly ever moves would only show noise.
+        least = 0.5 * deviation[deviation > 0].median() if bool((deviation > 0).any()) else 1.0
+        parts = [part / deviation.clamp(min=float(least)) for part in parts]
     width = parts[0].shape[1]
     if width > 2 * DIRECTIONS:
         generator = subject.generator("directions")

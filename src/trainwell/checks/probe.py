@@ -23,18 +23,15 @@ class Probe:
 
     Attributes:
         scores: `(N, K)`, as the wanted columns.
-        skill: Highest correlation of a column of scores with the column wanted.
+        skill: Correlation of scores and what was wanted, over all columns.
+        sureness: The same in standard errors of what comes by chance.
         name: Of the features and the fit.
     """
 
     scores: Tensor
     skill: float
+    sureness: float
     name: str
-
-    @property
-    def sureness(self) -> float:
-        """Skill in standard errors of a correlation by chance."""
-        return self.skill * math.sqrt(len(self.scores))
 
 
 def features_of(inputs: Tensor, is_tokens: bool) -> dict[str, Tensor]:
@@ -49,7 +46,7 @@ def features_of(inputs: Tensor, is_tokens: bool) -> dict[str, Tensor]:
         moved. Each `(N, F)`.
     """
     if is_tokens:
-        return {"values": _reduce(_count_tokens(inputs.flatten(1)))}
+        return {"values": _reduce(_count_tokens(inputs.reshape(len(inputs), -1)))}
     if inputs.ndim == 4:
         pooled = functional.adaptive_avg_pool2d(inputs, _at_most(inputs.shape[2:], PIXELS))
         grey = functional.adaptive_avg_pool2d(inputs, _at_most(inputs.shape[2:], 32)).mean(1)
@@ -58,7 +55,7 @@ def features_of(inputs: Tensor, is_tokens: bool) -> dict[str, Tensor]:
     if inputs.ndim == 3:
         spectrum = torch.fft.rfft(inputs - inputs.mean(1, keepdim=True), dim=1).abs()
         return {"values": _reduce(inputs.flatten(1)), "spectrum": _reduce(_logarithm(spectrum))}
-    values = inputs.flatten(1).float()
+    values = inputs.reshape(len(inputs), -1).float()
     deviation = values.std(0)
     return {"values": _reduce(values / torch.where(deviation > 0, deviation, 1.0))}
 
@@ -73,11 +70,11 @@ def best_probe(features: dict[str, Tensor], wanted: Tensor, generator: Generator
     """
     folds = torch.randperm(len(wanted), generator=generator) % FOLDS
     probes = [
-        Probe(scores, skill_of(scores, wanted), f"{fit} of {name}")
+        Probe(scores, *skill_of(scores, wanted), f"{fit} of {name}")
         for name, values in features.items()
         for fit, scores in _predict(values, wanted, folds)
     ]
-    return max(probes, key=lambda probe: probe.skill)
+    return max(probes, key=lambda probe: probe.sureness)
 
 
 def forest_probe(features: dict[str, Tensor], wanted: Tensor, seed: int) -> Probe:
@@ -91,15 +88,28 @@ def forest_probe(features: dict[str, Tensor], wanted: Tensor, seed: int) -> Prob
     column = wanted.numpy() if wanted.shape[1] > 1 else wanted[:, 0].numpy()
     scores = torch.as_tensor(cross_val_predict(forest, inputs, column, cv=folds))
     scores = scores.reshape(wanted.shape).float()
-    return Probe(scores, skill_of(scores, wanted), "forest")
+    return Probe(scores, *skill_of(scores, wanted), "forest")
 
 
-def skill_of(scores: Tensor, wanted: Tensor) -> float:
-    """The highest correlation of a column of scores with the wanted one."""
-    scores, wanted = scores - scores.mean(0), wanted - wanted.mean(0)
-    power = scores.square().sum(0) * wanted.square().sum(0)
-    correlations = (scores * wanted).sum(0) / power.sqrt().clamp(min=1e-12)
-    return float(correlations.amax())
+def skill_of(scores: Tensor, wanted: Tensor) -> tuple[float, float]:
+    """How scores go with what is wanted.
+
+    Args:
+        scores, wanted: `(N, K)`.
+
+    Returns:
+        Their correlation over all columns, and how many standard errors that is away from what
+        wanted rows in random order would have (Pitman 1937, Significance tests which may be applied
+        to samples from any populations).
+    """
+    scores, wanted = (values.double() - values.double().mean(0) for values in (scores, wanted))
+    together = float((scores * wanted).sum())
+    power = float(scores.square().sum() * wanted.square().sum())
+    # Out of fold, each of two examples speaks of the other: their product counts twice.
+    variance = 2 * float(((scores.T @ scores) * (wanted.T @ wanted)).sum()) / (len(scores) - 1)
+    if power <= 0 or variance <= 0:
+        return 0.0, 0.0
+    return together / math.sqrt(power), together / math.sqrt(variance)
 
 
 def fit_line(inputs: Tensor, wanted: Tensor) -> Tensor:

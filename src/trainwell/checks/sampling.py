@@ -8,7 +8,7 @@ VALUES = 4_000_000
 FEWEST = 200
 
 
-def affordable(subject: Subject, part: Part, most: int, purpose: str) -> Part:
+def affordable(subject: Subject, part: Part, most: int, purpose: str, values: int = VALUES) -> Part:
     """Examples drawn at random, in their order; fewer where each has many values.
 
     Args:
@@ -16,7 +16,8 @@ def affordable(subject: Subject, part: Part, most: int, purpose: str) -> Part:
         part: Of it.
         most: Examples.
         purpose: Other examples for another purpose.
+        values: In all examples together.
     """
     each = max(1, part.inputs[0].numel())
-    count = min(most, max(FEWEST, VALUES // each))
+    count = min(most, max(FEWEST, values // each))
     return part.sample(count, subject.generator(purpose))

@@ -35,8 +35,7 @@ def check_scales(subject: Subject) -> list[Verdict]:
         return [Verdict("scale of inputs", "numbers of tokens", "looked up, not multiplied")]
     if first.kind == "normalisation":
         return [Verdict("scale of inputs", "normalised by the model", expected)]
-    columns = first.columns[:: -(-len(first.columns) // ROWS)]
-    columns = columns[torch.isfinite(columns).all(1)]
+    columns = _some_rows(subject, first.columns)
     if len(columns) < 3:
         return [Verdict("scale of inputs", f"{len(columns)} examples", expected)]
     size = float(columns.square().mean().sqrt())
@@ -45,18 +44,27 @@ def check_scales(subject: Subject) -> list[Verdict]:
     return [Verdict("scale of inputs", seen, expected, (finding,) if finding else ())]
 
 
+def _some_rows(subject: Subject, columns: Tensor) -> Tensor:
+    """Rows drawn at random, such as places of images; without those that are not finite."""
+    generator = subject.generator("rows")
+    chosen = torch.randint(len(columns), (min(ROWS, len(columns)),), generator=generator)
+    rows = columns[chosen.to(columns.device)]
+    return rows[torch.isfinite(rows).all(1)]
+
+
 def _find_bytes(columns: Tensor, size: float) -> Finding | None:
     tops = columns.amax(0)
     whole = bool((columns == columns.round()).all())
-    in_range = bool(columns.amin() >= 0) and BYTES[0] < float(columns.amax()) < BYTES[1]
+    lowest, highest = float(columns.amin()), float(columns.amax())
+    in_range = 0 <= lowest < 0.1 * highest and BYTES[0] < highest < BYTES[1]
     alike = float((tops > BYTES[0]).float().mean()) >= 0.3
     if in_range and alike and (columns.shape[1] >= 16 or whole or columns.shape[1] in (1, 3)):
         return _finding(
             "dtype_scale",
             "error",
-            {"lowest": float(columns.amin()), "highest": float(columns.amax()), "rms": size},
-            f"The first weights get values from {float(columns.amin()):.4g} to "
-            f"{float(columns.amax()):.4g}: raw bytes, where about zero mean and unit variance are "
+            {"lowest": lowest, "highest": highest, "rms": size},
+            f"The first weights get values from {lowest:.4g} to "
+            f"{highest:.4g}: raw bytes, where about zero mean and unit variance are "
             "expected. Activations and gradients are a hundred times too large.",
             "Divide by 255, then subtract the mean and divide by the deviation of the training "
             "split.",
@@ -65,9 +73,9 @@ def _find_bytes(columns: Tensor, size: float) -> Finding | None:
         return _finding(
             "dtype_scale",
             "warning",
-            {"lowest": float(columns.amin()), "highest": float(columns.amax()), "rms": size},
-            f"The first weights get whole numbers from {float(columns.amin()):.4g} to "
-            f"{float(columns.amax()):.4g}, where about zero mean and unit variance are expected.",
+            {"lowest": lowest, "highest": highest, "rms": size},
+            f"The first weights get whole numbers from {lowest:.4g} to "
+            f"{highest:.4g}, where about zero mean and unit variance are expected.",
             "Subtract the mean and divide by the deviation of the training split.",
         )
     return None

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trainwell.checks.class_numbers import name_column
-from trainwell.checks.first_weights import looks_up_tokens
+from trainwell.checks.first_weights import EMBEDDINGS, looks_up_tokens
 from trainwell.checks.run_model import run_or_none
 from trainwell.checks.sampling import affordable
 from trainwell.checks.subject import Part, Subject
@@ -47,7 +47,7 @@ def _find_not_finite(subject: Subject, name: str, part: Part) -> Iterator[Findin
     if not len(rows):
         return
     seen = subject.prepare(part.inputs[rows])
-    bad = ~torch.isfinite(seen.float()).flatten(1)
+    bad = ~torch.isfinite(seen.float()).reshape(len(seen), -1)
     hurt = bad.any(1)
     if not bool(hurt.any()):
         return
@@ -79,7 +79,7 @@ def _suspicious_rows(inputs: Tensor) -> Tensor:
     low, high = torch.aminmax(inputs)
     if bool(torch.isfinite(low) & torch.isfinite(high)) and max(-low, high) < LARGEST_FLOAT32:
         return torch.zeros(0, dtype=torch.long)
-    flat = inputs.flatten(1)
+    flat = inputs.reshape(len(inputs), -1)
     return (~(flat.abs() < LARGEST_FLOAT32)).any(1).nonzero().flatten()
 
 
@@ -90,7 +90,10 @@ def _check_type(subject: Subject) -> Verdict:
     inputs, _ = subject.examples(subject.train.take(torch.arange(min(2, len(subject.train)))))
     seen = _name(inputs.dtype)
     findings: list[Finding] = []
-    if inputs.dtype != wanted and not looks_up_tokens(subject, inputs):
+    if looks_up_tokens(subject, inputs):
+        findings += _find_unknown_tokens(subject)
+        wanted = inputs.dtype
+    elif inputs.dtype != wanted:
         findings += _find_wrong_type(subject, inputs, wanted)
     if subject.valid is not None and subject.valid.inputs.dtype != subject.train.inputs.dtype:
         other = _name(subject.valid.inputs.dtype)
@@ -125,6 +128,30 @@ def _find_wrong_type(subject: Subject, inputs: Tensor, wanted: torch.dtype) -> l
     ]
 
 
+def _find_unknown_tokens(subject: Subject) -> list[Finding]:
+    """Numbers that the only embedding has no row for."""
+    embeddings = [m for m in subject.model.modules() if isinstance(m, EMBEDDINGS)]
+    if len(embeddings) != 1:
+        return []
+    findings: list[Finding] = []
+    known = embeddings[0].num_embeddings
+    for name, part in _parts(subject):
+        low, high = (int(value) for value in torch.aminmax(subject.prepare(part.inputs)))
+        if low >= 0 and high < known:
+            continue
+        finding = Finding(
+            "dtype_scale",
+            "error",
+            where=name,
+            evidence={"lowest": low, "highest": high, "known": known, "unusable": 1.0},
+            cause=f"Tokens in {name} are numbered from {low} to {high}, and the embedding has rows "
+            f"for 0 to {known - 1}: looking others up fails.",
+            remedy="Number the tokens from 0, and give the embedding a row for each.",
+        )
+        findings.append(finding)
+    return findings
+
+
 def _failure(subject: Subject, inputs: Tensor) -> str:
     return run_or_none(subject, inputs)[1]
 
@@ -132,7 +159,7 @@ def _failure(subject: Subject, inputs: Tensor) -> str:
 def _check_constant(subject: Subject) -> Verdict:
     sample = affordable(subject, subject.train, SAMPLE, "constant columns")
     inputs, _ = subject.examples(sample)
-    flat = inputs.flatten(1)
+    flat = inputs.reshape(len(inputs), -1)
     constant = (flat == flat[:1]).all(0)
     count, width = int(constant.sum()), flat.shape[1]
     findings: list[Finding] = []
