@@ -18,7 +18,7 @@ largest. Standard normal sums saturate 0.0 % of sigmoid and 1 % of tanh units.""
 HALF, WIDTHS = 0.5, 2.0
 """Behind many layers each ReLU unit sees nearly the same for all examples, so that half of them are
 zero for all by chance; a layer of n units is odd from 0.5 + 2 / sqrt(n) on (four deviations)."""
-FEWEST_EXAMPLES = 32
+FEWEST_EXAMPLES = 16
 EXPLODED = 1e4
 REFERENCE = "LeCun et al. (1998); Glorot & Bengio (2010); Maas et al. (2013)"
 

@@ -69,7 +69,7 @@ def _try(subject: Subject) -> Course | None:
     assert optimizer is not None
     model.train()
     generator = torch.Generator().manual_seed(derive_seed(subject.seed, CHECK))
-    count = min(subject.batch_size, sample_size(subject))
+    count = min(subject.batch_size, subject.once(sample_size))
     losses, updates = [], []
     for _ in range(STEPS):
         inputs, targets = subject.examples(subject.train.sample(count, generator))
@@ -118,11 +118,9 @@ def _find_too_high(subject: Subject, course: Course) -> list[Finding]:
     if not is_broken and rose <= RISES:
         return []
     rate = subject.learning_rate or 0.0
-    told = (
-        "becomes infinite or NaN"
-        if is_broken
-        else f"rises from {losses[0]:.3g} to {losses[-1]:.3g}"
-    )
+    told = f"rises from {losses[0]:.3g} to {losses[-1]:.3g}"
+    if is_broken:
+        told = "becomes infinite or NaN"
     return [
         Finding(
             "lr_too_high",
