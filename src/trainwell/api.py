@@ -28,6 +28,7 @@ from trainwell.training.about import read_about, read_result
 from trainwell.training.checkpoint import Checkpoint, Damaged, newest_checkpoint, quarantine
 from trainwell.training.defaults import complete_recipe, explain_recipe, recipe_of
 from trainwell.training.deterministic import only_deterministic
+from trainwell.training.environment import describe_environment
 from trainwell.training.final_weights import final_weights
 from trainwell.training.fingerprint import digest_recipe, fingerprint, list_changes
 from trainwell.training.fitting import (
@@ -41,7 +42,6 @@ from trainwell.training.observer import Observer
 from trainwell.training.precision import PLAIN, Resolved
 from trainwell.training.recipe import Recipe
 from trainwell.training.run_folder import RunFolder
-from trainwell.training.session import describe_environment
 from trainwell.training.signals import StopRequest
 from trainwell.version import __version__
 

@@ -69,6 +69,9 @@ class Subject:
         columns: Names of the columns of a table; else empty.
         optimizer: The user's; None: not given.
         learning_rate: The highest of the training; None: not known.
+        build_optimizer: Makes one like that of the training for a copy of the model; None: not
+            known, or a copy of `optimizer` does.
+        clip_norm: To which gradients are scaled down in training; None: not, or not known.
         prepare: Makes of inputs as held what the model sees.
         encode: Makes of targets as held what the loss sees.
         penalty: Of a model's parameters, added to the loss while training; None: there is none.
@@ -90,6 +93,8 @@ class Subject:
     columns: tuple[str, ...] = ()
     optimizer: Optimizer | None = None
     learning_rate: float | None = None
+    build_optimizer: Callable[[nn.Module], Optimizer] | None = None
+    clip_norm: float | None = None
     prepare: Callable[[Tensor], Tensor] = as_they_are
     encode: Callable[[Tensor], Tensor] = as_they_are
     penalty: Callable[[nn.Module], Tensor] | None = None

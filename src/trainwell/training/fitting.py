@@ -19,6 +19,7 @@ from trainwell.training.checkpoint import Checkpoint
 from trainwell.training.compilation import resolve_compilation
 from trainwell.training.contact_sheet import show_augmented
 from trainwell.training.digest import digest_weights
+from trainwell.training.environment import choose_device, describe_environment
 from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
 from trainwell.training.fingerprint import fingerprint
 from trainwell.training.nonfinite import describe_non_finite, describe_unmeasured
@@ -28,20 +29,13 @@ from trainwell.training.precision import Resolved, resolve_precision
 from trainwell.training.randomness import RunRandomness
 from trainwell.training.recipe import Recipe
 from trainwell.training.recording import RunRecorder
+from trainwell.training.refusals import refuse_untrainable
 from trainwell.training.run_folder import RunFolder
-from trainwell.training.session import (
-    Session,
-    Setting,
-    choose_device,
-    count_parameters,
-    describe_environment,
-    loss_for,
-    refuse_untrainable,
-    try_forward,
-)
+from trainwell.training.session import Session, Setting
 from trainwell.training.signals import StopRequest
 from trainwell.training.state import Position, TrainingState
 from trainwell.training.transfer import freeze, load_weights, read_weights
+from trainwell.training.trial import count_parameters, loss_for, try_forward
 
 TRIAL_EXAMPLES = 32
 

@@ -184,6 +184,12 @@ class Recipe:
         return self.replace(**{name: parse_setting(name, text) for name, text in settings.items()})
 
 
+def micro_batch_of(recipe: Recipe) -> int:
+    """Examples in one forward pass of a complete recipe."""
+    assert recipe.batch_size is not None
+    return recipe.batch_size
+
+
 def parse_setting(name: str, text: str) -> Any:
     """The value of a field from text: `"0.1"`, `"none"`, `"true"`, `"flip,crop"`.
 
