@@ -19,6 +19,7 @@ from trainwell.findings import Code, Finding
 
 CHECK = "evaluation mode"
 EXPECTED = "outputs of each example alone, the same each time, as in training"
+FAR, FAR_RATIO = 3.0, 50.0
 SAME = 1e-3
 """Of the outputs' size; sums in another order differ by 1e-6 of it."""
 PASSES = 8
@@ -53,10 +54,13 @@ def check_evaluation_mode(subject: Subject) -> Sequence[Verdict]:
             few, mixed = _with_others(model, inputs)
         except Exception as error:
             return [_evaluation_failed(error)]
-    found = _find_left_in_training(model) or _find_random(record, outputs, again)
+    found = _find_left_in_training(model) or _find_random(
+        record, outputs, again, inputs.numel(), subject.task == "reconstruction"
+    )
     between = _difference(few, mixed)
     if not found:
         found = _find_influence(model, between)
+    found = found or _find_foreign_statistics(subject.model, model)
     line = _compare(training, outputs)
     if not found and not first.has_own_objective:
         found = _find_gap(line, is_random)
@@ -90,7 +94,8 @@ def _with_others(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
     chosen, others = inputs[:count], inputs[count:]
     alone = _run(model, chosen)
     changed = 3 * others.flip(0) + 1 if others.is_floating_point() else others.flip(0)
-    among = _run(model, torch.cat([chosen, changed.to(others.dtype)]))[:count]
+    # In front, since a sequence layer that takes examples for steps looks back only.
+    among = _run(model, torch.cat([changed.to(others.dtype), chosen]))[-count:]
     return alone, among
 
 
@@ -136,7 +141,17 @@ def _bug(code: Code, cause: str, remedy: str, where: str = "", **evidence: float
     return [Finding(code, "error", where, None, evidence, cause, remedy, REFERENCE)]
 
 
-def _find_random(record: Record, outputs: Tensor, again: Tensor) -> list[Finding]:
+def _find_random(
+    record: Record, outputs: Tensor, again: Tensor, values: int, is_reconstruction: bool
+) -> list[Finding]:
+    """Outputs that differ between two evaluations.
+
+    Args:
+        record: Of the first one.
+        outputs, again: Of both.
+        values: That went in.
+        is_reconstruction: Whether the model may draw codes.
+    """
     difference = _difference(outputs, again)
     if difference <= SAME:
         return []
@@ -150,13 +165,14 @@ def _find_random(record: Record, outputs: Tensor, again: Tensor) -> list[Finding
             active[0].where,
             difference=difference,
         )
-    drawn = [name for name, _ in record.random]
+    drawn = [name for name, _, _ in record.random]
     if drawn:
-        # Models that draw on purpose, such as variational autoencoders.
+        # A variational autoencoder draws codes, which are fewer than the inputs, on purpose.
+        is_code = is_reconstruction and all(n < values for _, _, n in record.random)
         return [
             Finding(
                 "eval_mode_bug",
-                "note",
+                "note" if is_code else "error",
                 record.random[0][1],
                 evidence={"difference": difference},
                 cause=f"The model draws random numbers ({drawn[0]}) in evaluation mode: two "
@@ -198,6 +214,41 @@ def _find_influence(model: nn.Module, difference: float) -> list[Finding]:
         "examples, or a sequence layer without batch_first=True.",
         difference=difference,
     )
+
+
+def _find_foreign_statistics(model: nn.Module, fitted: nn.Module) -> list[Finding]:
+    """Running statistics that many steps have made, but of other data or another network.
+
+    Args:
+        model: As it was given.
+        fitted: A replica with statistics of the examples at hand.
+    """
+    modules = dict(fitted.named_modules())
+    for name, norm in model.named_modules():
+        if not isinstance(norm, _NormBase) or norm.momentum is None:
+            continue
+        steps = norm.num_batches_tracked
+        if norm.running_var is None or norm.running_mean is None or steps is None:
+            continue
+        if (1 - norm.momentum) ** int(steps) > 0.05:
+            continue
+        other = modules[name]
+        assert isinstance(other.running_mean, Tensor) and isinstance(other.running_var, Tensor)
+        away = (norm.running_mean - other.running_mean).abs() / (other.running_var + 1e-8).sqrt()
+        ratio = (norm.running_var + 1e-8) / (other.running_var + 1e-8)
+        distance = float(away.median())
+        if distance > FAR or not 1 / FAR_RATIO < float(ratio.median()) < FAR_RATIO:
+            return _bug(
+                "batchnorm_misuse",
+                f"The running statistics of {name or 'the model'} are not those of these examples: "
+                f"means lie {distance:.2g} deviations away, variances are "
+                f"{float(ratio.median()):.2g} times as large.",
+                "Call reset_running_stats(), or load the statistics with the weights.",
+                name,
+                distance=distance,
+                ratio=float(ratio.median()),
+            )
+    return []
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ class Record:
         layers: In the order of the calls.
         activations: Likewise.
         dropouts: Likewise.
-        random: Functions that drew random numbers, with where they did.
+        random: Functions that drew random numbers, with where they did and for how many values.
         cuts: Functions through which no gradient comes, with where they were called.
         parameters: All parameters that a function was given.
         used: The `id` of each.
@@ -100,7 +100,7 @@ class Record:
     layers: list[Layer] = field(default_factory=list)
     activations: list[Activation] = field(default_factory=list)
     dropouts: list[Dropping] = field(default_factory=list)
-    random: list[tuple[str, str]] = field(default_factory=list)
+    random: list[tuple[str, str, int]] = field(default_factory=list)
     cuts: list[tuple[str, str]] = field(default_factory=list)
     parameters: list[Tensor] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
@@ -123,7 +123,10 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         # Getting or setting an attribute is no use of a parameter.
-        if name not in ("__get__", "__set__", "dim", "size"):
+        reads_data = name == "__get__" and getattr(func, "__self__", None) is Tensor.data
+        if reads_data and isinstance(args[0], nn.Parameter):
+            self.record.cuts.append((".data", self.where))
+        if reads_data or name not in ("__get__", "__set__", "dim", "size"):
             self._note_parameters((*args, *kwargs.values()))
         if name in RECTIFIERS or (name == "clamp" and _clamps_at_zero(args, kwargs)):
             self._note_rectifier(args[0])
@@ -149,7 +152,8 @@ class _Recorder(TorchFunctionMode):
         elif name in NORMALISATIONS and self.record.layers:
             self.record.layers[-1].is_normalised = True
         elif name in RANDOM:
-            self.record.random.append((name, self.where))
+            count = result.numel() if isinstance(result, Tensor) else 0
+            self.record.random.append((name, self.where, count))
         elif name in CUTS:
             self.record.cuts.append((name.rstrip("_"), self.where))
         elif name == "_set_grad_enabled" and args and args[0] is False:
@@ -273,7 +277,7 @@ def _relative_slope(function: str, values: Tensor) -> Tensor:
 def _dead_share(sums: Tensor, place: int) -> float:
     """Of units whose sums are negative for all examples; zero padding is no unit."""
     by_unit = sums.transpose(0, place).flatten(1)
-    return float((by_unit.amax(1) < 0).float().mean())
+    return float(((by_unit.amax(1) <= 0) & (by_unit.amin(1) < 0)).float().mean())
 
 
 def _clamps_at_zero(args: Any, kwargs: Any) -> bool:
