@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from torch import nn
+
 from trainwell.checks.first_pass import FirstPass, first_pass
 from trainwell.checks.recorder import Activation, Layer
 from trainwell.checks.subject import Subject
@@ -18,8 +20,10 @@ largest. Standard normal sums saturate 0.0 % of sigmoid and 1 % of tanh units.""
 HALF, WIDTHS = 0.5, 2.0
 """Behind many layers each ReLU unit sees nearly the same for all examples, so that half of them are
 zero for all by chance; a layer of n units is odd from 0.5 + 2 / sqrt(n) on (four deviations)."""
-FEWEST_EXAMPLES = 32
+FEWEST_EXAMPLES = 16
 EXPLODED = 1e4
+SHUT = 8.0
+"""Bias of a gate, whose slope is then 0.0003; a forget gate that keeps 400 steps has 6."""
 REFERENCE = "LeCun et al. (1998); Glorot & Bengio (2010); Maas et al. (2013)"
 
 
@@ -37,6 +41,7 @@ def check_activations(subject: Subject) -> Sequence[Verdict]:
     findings = [
         *_find_saturated(record.activations),
         *(_find_dead(record.activations) if enough else []),
+        *_find_shut_gates(first),
         *_find_exploded(first),
     ]
     expected = "deviations near 1 in every layer, few dead or saturated units"
@@ -94,6 +99,33 @@ def _find_dead(activations: Sequence[Activation]) -> list[Finding]:
             reference=REFERENCE,
         )
     ]
+
+
+def _find_shut_gates(first: FirstPass) -> list[Finding]:
+    """Biases that hold gates of recurrent layers open or shut, whatever comes in."""
+    for name, module in first.model.named_modules():
+        if not isinstance(module, nn.LSTM | nn.GRU | nn.LSTMCell | nn.GRUCell):
+            continue
+        biases = {n: p.detach() for n, p in module.named_parameters() if n.startswith("bias_ih")}
+        for bias_name, bias in biases.items():
+            other = getattr(module, bias_name.replace("_ih", "_hh")).detach()
+            gates = (bias + other).unflatten(0, (-1, module.hidden_size))
+            share = float((gates.abs() > SHUT).float().mean(1).max())
+            if share > SATURATED:
+                return [
+                    Finding(
+                        "saturated_units",
+                        "warning",
+                        f"{name}.{bias_name}",
+                        evidence={"saturated": share, "bias": float(gates.abs().max())},
+                        cause=f"Biases up to {float(gates.abs().max()):.3g} hold "
+                        f"{100 * share:.0f} % of a kind of gates of {name or 'the model'} open or "
+                        "shut, whatever comes in.",
+                        remedy="Start biases at 0, those of forget gates at 1 to 3.",
+                        reference="Jozefowicz, Zaremba & Sutskever (2015)",
+                    )
+                ]
+    return []
 
 
 def _find_exploded(first: FirstPass) -> list[Finding]:

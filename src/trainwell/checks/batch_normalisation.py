@@ -35,6 +35,7 @@ def check_batch_normalisation(subject: Subject) -> Sequence[Verdict]:
         return [skip(CHECK, "the model has none")]
     findings = [
         *_find_small_batch(subject, list(norms)),
+        *_find_single_rest(subject, list(norms)),
         *_find_momentum(subject, norms),
         *_find_no_statistics(norms),
         *_find_broken_statistics(norms),
@@ -65,6 +66,30 @@ def _find_small_batch(subject: Subject, names: Sequence[str]) -> list[Finding]:
         "Use batches of 16 or more, or group or layer normalisation (Wu & He 2018).",
         batch_size=float(subject.batch_size),
     )
+
+
+def _find_single_rest(subject: Subject, names: Sequence[str]) -> list[Finding]:
+    """A last batch of one example, which layers behind flattened values refuse."""
+    # trainwell itself trains such a batch with others.
+    if subject.is_prepared or subject.batch_size < SMALLEST_BATCH:
+        return []
+    if len(subject.train) % subject.batch_size != 1:
+        return []
+    inputs, _ = subject.batch(1, CHECK)
+    try:
+        with torch.no_grad():
+            subject.replica()(inputs)
+    except ValueError:
+        return _found(
+            "warning",
+            names,
+            f"{len(subject.train)} examples in batches of {subject.batch_size} leave a last batch "
+            "of one, which has no variance: the training fails at the end of the first epoch.",
+            "Use drop_last=True or another batch size.",
+            batch_size=float(subject.batch_size),
+            examples=float(len(subject.train)),
+        )
+    return []
 
 
 def _find_momentum(subject: Subject, norms: dict[str, _BatchNorm]) -> list[Finding]:
@@ -148,7 +173,7 @@ def _find_large_epsilon(norms: dict[str, _BatchNorm]) -> list[Finding]:
 
 def _find_at_the_end(subject: Subject, names: Sequence[str]) -> list[Finding]:
     outputs = subject.once(first_pass).outputs
-    if outputs is None or find_end(outputs) != "batch_norm":
+    if outputs is None or find_end(outputs).name != "batch_norm":
         return []
     return _found(
         "warning",

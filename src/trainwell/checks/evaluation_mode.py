@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,12 @@ from trainwell.findings import Code, Finding
 
 CHECK = "evaluation mode"
 EXPECTED = "outputs of each example alone, the same each time, as in training"
+FAR, FAR_RATIO = 3.0, 50.0
 SAME = 1e-3
 """Of the outputs' size; sums in another order differ by 1e-6 of it."""
-PASSES = 6
-LOW_SLOPE, HIGH_SLOPE, LOW_CORRELATION = 0.6, 1.7, 0.6
+PASSES = 8
+FEWEST, EXAMPLES = 8, 64
+LOW_SLOPE, HIGH_SLOPE, LOW_CORRELATION = 0.7, 1.45, 0.6
 """Of the mean training outputs over those in evaluation mode. Dropout that is not scaled gives its
 share of kept units as slope, for each layer with dropout."""
 REFERENCE = "Ioffe & Szegedy (2015); Srivastava et al. (2014)"
@@ -38,26 +41,30 @@ def check_evaluation_mode(subject: Subject) -> Sequence[Verdict]:
         return [skip(CHECK, first.error or "there are not four examples")]
     if len(first.outputs) != len(first.inputs):
         return [skip(CHECK, "the outputs are not one for each example")]
-    model = subject.replica()
+    model, inputs = subject.replica(), first.inputs[:EXAMPLES]
+    is_random = bool(first.record.dropouts or first.record.random)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        training = _train_statistics(model, first.inputs)
+        training = _train_statistics(model, inputs, PASSES if is_random else 2)
         model.eval()
         try:
             with recording(model) as record:
-                outputs = _run(model, first.inputs)
-            again = _run(model, first.inputs)
-            few, mixed = _with_others(model, first.inputs)
+                outputs = _run(model, inputs)
+            again = _run(model, inputs)
+            few, mixed = _with_others(model, inputs)
         except Exception as error:
             return [_evaluation_failed(error)]
-    found = _find_left_in_training(model) or _find_random(record, outputs, again)
+    found = _find_left_in_training(model) or _find_random(
+        record, outputs, again, inputs.numel(), subject.task == "reconstruction"
+    )
     between = _difference(few, mixed)
     if not found:
         found = _find_influence(model, between)
-    slope, correlation = _compare(training, outputs)
+    found = found or _find_foreign_statistics(subject.model, model)
+    line = _compare(training, outputs)
     if not found and not first.has_own_objective:
-        found = _find_gap(slope, correlation)
-    seen = f"others change outputs by {between:.1e}; slope to training mode {slope:.2f}"
+        found = _find_gap(line, is_random)
+    seen = f"others change outputs by {between:.1e}; slope to training mode {line.slope:.2f}"
     return [Verdict(CHECK, seen, EXPECTED, tuple(found))]
 
 
@@ -67,22 +74,18 @@ def _run(model: nn.Module, inputs: Tensor) -> Tensor:
     return outputs.detach().float().flatten(1) if outputs.ndim > 1 else outputs.float()[:, None]
 
 
-def _train_statistics(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Mean outputs of passes in training mode, which give batch normalisation its statistics."""
+def _train_statistics(model: nn.Module, inputs: Tensor, passes: int) -> Tensor:
+    """Outputs of passes in training mode, which give batch normalisation its statistics."""
     norms = [m for m in model.modules() if isinstance(m, _NormBase) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         # Cumulative, so that a few passes suffice.
         norm.momentum = None
-    is_random = any(
-        isinstance(m, nn.Module) and "Drop" in type(m).__name__ for m in model.modules()
-    )
-    passes = PASSES if is_random else 2
-    total = torch.stack([_run(model, inputs) for _ in range(passes)]).mean(0)
+    outputs = torch.stack([_run(model, inputs) for _ in range(passes)])
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    return total
+    return outputs
 
 
 def _with_others(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +94,8 @@ def _with_others(model: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
     chosen, others = inputs[:count], inputs[count:]
     alone = _run(model, chosen)
     changed = 3 * others.flip(0) + 1 if others.is_floating_point() else others.flip(0)
-    among = _run(model, torch.cat([chosen, changed.to(others.dtype)]))[:count]
+    # In front, since a sequence layer that takes examples for steps looks back only.
+    among = _run(model, torch.cat([changed.to(others.dtype), chosen]))[-count:]
     return alone, among
 
 
@@ -137,7 +141,17 @@ def _bug(code: Code, cause: str, remedy: str, where: str = "", **evidence: float
     return [Finding(code, "error", where, None, evidence, cause, remedy, REFERENCE)]
 
 
-def _find_random(record: Record, outputs: Tensor, again: Tensor) -> list[Finding]:
+def _find_random(
+    record: Record, outputs: Tensor, again: Tensor, values: int, is_reconstruction: bool
+) -> list[Finding]:
+    """Outputs that differ between two evaluations.
+
+    Args:
+        record: Of the first one.
+        outputs, again: Of both.
+        values: That went in.
+        is_reconstruction: Whether the model may draw codes.
+    """
     difference = _difference(outputs, again)
     if difference <= SAME:
         return []
@@ -151,13 +165,14 @@ def _find_random(record: Record, outputs: Tensor, again: Tensor) -> list[Finding
             active[0].where,
             difference=difference,
         )
-    drawn = [name for name, _ in record.random]
+    drawn = [name for name, _, _ in record.random]
     if drawn:
-        # Models that draw on purpose, such as variational autoencoders.
+        # A variational autoencoder draws codes, which are fewer than the inputs, on purpose.
+        is_code = is_reconstruction and all(n < values for _, _, n in record.random)
         return [
             Finding(
                 "eval_mode_bug",
-                "note",
+                "note" if is_code else "error",
                 record.random[0][1],
                 evidence={"difference": difference},
                 cause=f"The model draws random numbers ({drawn[0]}) in evaluation mode: two "
@@ -201,29 +216,85 @@ def _find_influence(model: nn.Module, difference: float) -> list[Finding]:
     )
 
 
-def _compare(training: Tensor, outputs: Tensor) -> tuple[float, float]:
-    """Slope and correlation of training outputs over evaluation outputs, without column means."""
-    x, y = (values - values.mean(0) for values in (outputs, training))
-    covariance, variance = float((x * y).sum()), float(x.square().sum())
-    other = float(y.square().sum())
+def _find_foreign_statistics(model: nn.Module, fitted: nn.Module) -> list[Finding]:
+    """Running statistics that many steps have made, but of other data or another network.
+
+    Args:
+        model: As it was given.
+        fitted: A replica with statistics of the examples at hand.
+    """
+    modules = dict(fitted.named_modules())
+    for name, norm in model.named_modules():
+        if not isinstance(norm, _NormBase) or norm.momentum is None:
+            continue
+        steps = norm.num_batches_tracked
+        if norm.running_var is None or norm.running_mean is None or steps is None:
+            continue
+        if (1 - norm.momentum) ** int(steps) > 0.05:
+            continue
+        other = modules[name]
+        assert isinstance(other.running_mean, Tensor) and isinstance(other.running_var, Tensor)
+        away = (norm.running_mean - other.running_mean).abs() / (other.running_var + 1e-8).sqrt()
+        ratio = (norm.running_var + 1e-8) / (other.running_var + 1e-8)
+        distance = float(away.median())
+        if distance > FAR or not 1 / FAR_RATIO < float(ratio.median()) < FAR_RATIO:
+            return _bug(
+                "batchnorm_misuse",
+                f"The running statistics of {name or 'the model'} are not those of these examples: "
+                f"means lie {distance:.2g} deviations away, variances are "
+                f"{float(ratio.median()):.2g} times as large.",
+                "Call reset_running_stats(), or load the statistics with the weights.",
+                name,
+                distance=distance,
+                ratio=float(ratio.median()),
+            )
+    return []
+
+
+@dataclass(frozen=True)
+class Line:
+    """Training outputs as a line over evaluation outputs, both without column means.
+
+    Attributes:
+        slope: 1 where both modes compute the same on average.
+        uncertainty: Standard error of the slope, from the differences between passes.
+        correlation: Between them; low also where training draws at random.
+    """
+
+    slope: float = 1.0
+    uncertainty: float = 0.0
+    correlation: float = 1.0
+
+
+def _compare(training: Tensor, outputs: Tensor) -> Line:
+    """Compares outputs in training mode `(passes, N, ...)` with those in evaluation mode."""
+    if training.shape[1:] != outputs.shape:
+        return Line(float("nan"))
+    x, y = outputs - outputs.mean(0), training - training.mean(1, keepdim=True)
+    variance, other = float(x.square().sum()), float(y.mean(0).square().sum())
     size = float(outputs.square().sum())
     # Outputs that are nearly alike for all examples say nothing.
-    if variance <= 1e-6 * size or other <= 1e-12 * size or x.shape[0] < 8:
-        return 1.0, 1.0
-    return covariance / variance, covariance / (variance * other) ** 0.5
+    if variance <= 1e-6 * size or other <= 1e-12 * size or len(x) < FEWEST:
+        return Line()
+    slopes = (x * y).flatten(1).sum(1) / variance
+    slope = float(slopes.mean())
+    error = float(slopes.std() / len(slopes) ** 0.5) if len(slopes) > 1 else 0.0
+    return Line(slope, error, slope * (variance / other) ** 0.5)
 
 
-def _find_gap(slope: float, correlation: float) -> list[Finding]:
-    if LOW_SLOPE <= slope <= HIGH_SLOPE and correlation >= LOW_CORRELATION:
+def _find_gap(line: Line, is_random: bool) -> list[Finding]:
+    low, high = line.slope - 3 * line.uncertainty, line.slope + 3 * line.uncertainty
+    is_other = not is_random and line.correlation < LOW_CORRELATION
+    if high >= LOW_SLOPE and low <= HIGH_SLOPE and not is_other:
         return []
     return [
         Finding(
             "eval_mode_bug",
             "warning",
-            evidence={"slope": slope, "correlation": correlation},
-            cause=f"The outputs in training mode are on average {slope:.2g} times those in "
-            f"evaluation mode (correlation {correlation:.2f}), with batch statistics fitted to the "
-            "same examples: the two modes compute different functions.",
+            evidence={"slope": line.slope, "correlation": line.correlation},
+            cause=f"The outputs in training mode are on average {line.slope:.2g} times those in "
+            f"evaluation mode (correlation {line.correlation:.2f}), with batch statistics fitted "
+            "to the same examples: the two modes compute different functions.",
             remedy="Scale by 1 / (1 - p) where units are dropped in training, and let nothing else "
             "depend on self.training.",
             reference=REFERENCE,

@@ -9,14 +9,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from trainwell.checks.recorder import Record, first_tensor, recording
+from trainwell.checks.recorder import Record, first_tensor, is_layer, recording
 from trainwell.checks.subject import Subject
 from trainwell.errors import first_line
 from trainwell.nn.objective import OwnObjective
 
-VALUES = 2**18
-FEWEST, MOST = 32, 128
-"""A pass sees so many examples, so that all together have about so many values."""
+MULTIPLICATIONS = 1.5e9
+FEWEST, MOST = 16, 128
+"""A pass sees so many examples, so that it takes about so many multiplications."""
 Stage = Literal["model", "loss", "backward"]
 
 
@@ -59,9 +59,46 @@ class FirstPass:
 
 
 def sample_size(subject: Subject) -> int:
-    """How many examples a pass sees: fewer of large ones, so that it takes no time."""
-    values = max(1, subject.train.inputs[0].numel())
-    return max(FEWEST, min(MOST, VALUES // values))
+    """How many examples a pass sees: fewer of a large model, so that it takes no time.
+
+    Args:
+        subject: Asked by `subject.once(sample_size)`.
+    """
+    inputs, _ = subject.batch(2, "sample size")
+    try:
+        each = count_multiplications(subject.replica(), inputs) / len(inputs)
+    except Exception:
+        # What fails here fails again where it is told.
+        return FEWEST
+    return max(FEWEST, min(MOST, int(MULTIPLICATIONS / max(1.0, each))))
+
+
+@torch.no_grad()
+def count_multiplications(model: nn.Module, inputs: Tensor) -> float:
+    """About how many multiplications by weights a forward pass makes.
+
+    Args:
+        model: A replica; run in evaluation mode.
+        inputs: `(N, ...)`.
+    """
+    total = 0.0
+
+    def count(module: nn.Module, given: Any, result: Any) -> None:
+        nonlocal total
+        output = first_tensor(result)
+        if output is None or output.ndim < 2 or isinstance(module, nn.Embedding):
+            return
+        weights = sum(p.numel() for p in module.parameters(recurse=False) if p.ndim > 1)
+        width = output.shape[1] if hasattr(module, "kernel_size") else output.shape[-1]
+        total += weights * output.numel() / max(1, width)
+
+    handles = [m.register_forward_hook(count) for m in model.modules() if is_layer(m)]
+    try:
+        model.eval()(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return total
 
 
 def first_pass(subject: Subject) -> FirstPass:
@@ -69,7 +106,7 @@ def first_pass(subject: Subject) -> FirstPass:
     model = subject.replica()
     for parameter in model.parameters():
         parameter.grad = None
-    inputs, targets = subject.batch(sample_size(subject), "first pass")
+    inputs, targets = subject.batch(subject.once(sample_size), "first pass")
     stage: Stage = "model"
     raw, loss = None, None
     record = Record()

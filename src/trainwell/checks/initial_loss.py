@@ -22,9 +22,10 @@ from trainwell.checks.verdict import Verdict, skip
 from trainwell.findings import Finding
 
 CHECK = "initial loss"
-FACTOR, OFFSET = 1.5, 0.5
+FACTOR, OFFSET = 2.0, 0.5
 """Of chance: a classifier's first loss beyond both is no longer that of a model that knows nothing.
-Networks with torch's default weights stay within 1.2 times chance."""
+Networks with torch's default weights stay within 1.2 times chance; plain ones of thirty layers
+with He's reach 1.9 times."""
 USELESS = 5.0
 ERROR_RATIO = 10.0
 LARGE_OUTPUTS = 3.0

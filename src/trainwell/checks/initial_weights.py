@@ -26,9 +26,10 @@ SUSPICIOUSLY_LARGE = 2.9
 """Beyond it the weights are too large where saturated units or the first loss say so too."""
 FADED = 1e-3
 """The share of a signal that hidden layers let through, against torch's default weights."""
-SATURATED = 0.2
+SATURATED, GROWN = 0.2, 10.0
 FEWEST = 8
 """Inputs of a unit from which on the deviation of its weights says something."""
+HE = "sqrt(2 / fan_in) before a ReLU, sqrt(1 / fan_in) before a tanh"
 REFERENCE = "Glorot & Bengio (2010); He et al. (2015)"
 
 
@@ -72,8 +73,8 @@ def check_initial_weights(subject: Subject) -> Sequence[Verdict]:
     findings: list[Finding] = []
     if first.is_complete and not first.has_own_objective:
         findings += _find_stuck(first, subject.once(trial_steps))
-    findings += _find_small(scales)
-    findings += _find_large(first, scales)
+    findings += _find_small(scales, _arrives(first.record.layers))
+    findings += _find_large(first, scales, _read_recurrent(first))
     return [Verdict(CHECK, seen, expected, tuple(findings))]
 
 
@@ -102,16 +103,30 @@ def _read_scales(first: FirstPass) -> list[Scale]:
     """Of linear and convolution layers that are trained, in the order of their calls."""
     found: dict[str, Scale] = {}
     for layer in first.record.layers:
-        module = layer.module
-        weight = module.weight
-        if not isinstance(module, WEIGHTED) or not isinstance(weight, Tensor):
+        weight = getattr(layer.module, "weight", None)
+        if not isinstance(layer.module, WEIGHTED) or not isinstance(weight, Tensor):
             continue
-        if not weight.requires_grad or layer.name in found:
-            continue
-        deviation = float(weight.float().square().mean().sqrt())
-        matters = not layer.is_normalised
-        found[layer.name] = Scale(layer.name, deviation, fans(module)[0], matters)
+        if weight.requires_grad and layer.name not in found:
+            fan_in = fans(layer.module)[0]
+            found[layer.name] = Scale(layer.name, _rms(weight), fan_in, not layer.is_normalised)
     return list(found.values())
+
+
+@torch.no_grad()
+def _read_recurrent(first: FirstPass) -> list[Scale]:
+    """Of the matrices of recurrent layers, from the inputs and from step to step."""
+    kinds = (nn.RNNBase, nn.RNNCellBase)
+    return [
+        Scale(f"{layer}.{name}", _rms(p), float(p.shape[1]), True)
+        for layer, module in first.model.named_modules()
+        if isinstance(module, kinds)
+        for name, p in module.named_parameters(recurse=False)
+        if p.requires_grad and p.ndim == 2
+    ]
+
+
+def _rms(weight: Tensor) -> float:
+    return float(weight.float().square().mean().sqrt())
 
 
 def _find_stuck(first: FirstPass, trial: Trial) -> list[Finding]:
@@ -154,42 +169,59 @@ def _is_grouped(model: nn.Module, name: str) -> bool:
     return getattr(model.get_submodule(name.rpartition(".")[0]), "groups", 1) != 1
 
 
-def _find_small(scales: Sequence[Scale]) -> list[Finding]:
-    """Hidden weights so small that signals fade; the last layer may be small on purpose."""
+def _find_small(scales: Sequence[Scale], arrives: float) -> list[Finding]:
+    """Hidden weights so small that signals fade; the last layer may be small on purpose.
+
+    Args:
+        scales: Of the layers.
+        arrives: What arrives at the last layer of the differences between examples: residual
+            connections bring them there past weights that are small on purpose.
+    """
     hidden = [s for s in scales[:-1] if s.matters and s.deviation > 0 and s.fan_in >= FEWEST]
     small = [s for s in hidden if s.gain < TOO_SMALL]
     passed = math.prod(min(1.0, scale.gain / USUAL) for scale in hidden)
-    if not small and passed >= FADED:
+    has_faded = passed < FADED and arrives < 10 * FADED
+    if not (small and arrives < 2 * TOO_SMALL) and not has_faded:
         return []
     worst = min(small or hidden, key=lambda scale: scale.gain)
     return _bad(
-        "error" if passed < FADED else "warning",
+        "error" if has_faded else "warning",
         [scale.name for scale in small or hidden],
-        f"The weights of {worst.name} have the deviation {worst.deviation:.2g} at {worst.fan_in:.0f} "
-        f"inputs: all hidden layers together let through {passed:.2g} of what usual weights would.",
-        "Draw weights with deviation sqrt(2 / fan_in) before a ReLU, sqrt(1 / fan_in) before tanh.",
+        f"{_describe_worst(worst)}: of the differences between examples {arrives:.2g} arrives at "
+        "the last layer.",
+        f"Draw weights with deviation {HE}.",
         deviation=worst.deviation,
         fan_in=worst.fan_in,
         passed=passed,
+        arrives=arrives,
     )
 
 
-def _find_large(first: FirstPass, scales: Sequence[Scale]) -> list[Finding]:
+def _describe_worst(worst: Scale) -> str:
+    return (
+        f"The weights of {worst.name} have the deviation {worst.deviation:.2g} at "
+        f"{worst.fan_in:.0f} inputs, {worst.gain / math.sqrt(2):.2g} times that of He et al."
+    )
+
+
+def _find_large(
+    first: FirstPass, scales: Sequence[Scale], recurrent: Sequence[Scale]
+) -> list[Finding]:
     saturated = max((a.saturated for a in first.record.activations), default=0.0)
     growth = _growth(first.record.layers)
-    shows = saturated > SATURATED or growth > 10
+    shows = saturated > SATURATED or growth > GROWN
     limit = SUSPICIOUSLY_LARGE if shows else TOO_LARGE
     large = [s for s in scales if s.matters and s.fan_in >= FEWEST and s.gain > limit]
+    # What is multiplied again at every step has to be smaller still.
+    large += [s for s in recurrent if s.fan_in >= FEWEST and s.gain > SUSPICIOUSLY_LARGE]
     if not large:
         return []
     worst = max(large, key=lambda scale: scale.gain)
     return _bad(
         "error" if shows and worst.gain > TOO_LARGE else "warning",
         [scale.name for scale in large],
-        f"The weights of {worst.name} have the deviation {worst.deviation:.2g} at {worst.fan_in:.0f} "
-        f"inputs, {worst.gain / math.sqrt(2):.2g} times that of He et al.: signals grow "
-        f"{worst.gain:.2g} times in the layer.",
-        "Draw weights with deviation sqrt(2 / fan_in) before a ReLU, sqrt(1 / fan_in) before tanh.",
+        f"{_describe_worst(worst)}: signals grow {worst.gain:.2g} times in the layer.",
+        f"Draw weights with deviation {HE}.",
         deviation=worst.deviation,
         fan_in=worst.fan_in,
         gain=worst.gain,
@@ -201,3 +233,11 @@ def _growth(layers: Sequence[Layer]) -> float:
     if not layers or not layers[0].input_scale:
         return 1.0
     return layers[-1].scale / max(1.0, layers[0].input_scale)
+
+
+def _arrives(layers: Sequence[Layer]) -> float:
+    """Deviation between examples at the last layer's inputs, as a share of the first one's."""
+    seen = [layer for layer in layers if isinstance(layer.module, WEIGHTED)]
+    if len(seen) < 2 or not seen[0].input_spread:
+        return 1.0
+    return seen[-1].input_spread / seen[0].input_spread

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -101,31 +101,44 @@ def know_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> KnownLoss:
 
 def _know_by_values(loss: Loss, outputs: Tensor, targets: Tensor) -> KnownLoss:
     """By its value for random outputs: for all tasks alike, sums being multiples of the mean."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.rand(2, *outputs.shape, generator=generator).to(outputs)
+    drawn = draw_like(outputs, 2)
     values = [try_loss(loss, outputs, targets) for outputs in drawn]
-    if any(value is None or not value for value in values):
-        return KnownLoss(None)
     for name, candidate in CANDIDATES:
-        known = [_try_candidate(candidate, outputs, targets) for outputs in drawn]
-        if any(value is None or not value for value in known):
-            continue
-        ratios = [value / other for value, other in zip(values, known, strict=True)]  # pyright: ignore[reportOperatorIssue]
-        if abs(ratios[0] / ratios[1] - 1) < SAME:
-            return KnownLoss(name, 1 if ratios[0] > 0 else -1)
+        for form in _forms(outputs, targets):
+            known = [try_loss(candidate, *form(outputs)) for outputs in drawn]
+            sign = _same_up_to_a_factor(values, known)
+            if sign:
+                return KnownLoss(name, sign)
     return KnownLoss(None)
 
 
-def _try_candidate(candidate: Callable[..., Tensor], outputs: Tensor, targets: Tensor) -> Any:
-    """With shapes and types made to fit, as the user's function does for itself."""
-    value = try_loss(candidate, outputs, targets)
-    if value is None and outputs.numel() == targets.numel():
-        value = try_loss(candidate, outputs.flatten(), targets.flatten().to(outputs.dtype))
-    if value is None and not targets.is_floating_point():
-        value = try_loss(candidate, outputs, targets.flatten().long())
-    if value is None and targets.numel() == len(targets):
-        value = try_loss(candidate, outputs, targets.flatten().long())
-    return value
+def draw_like(outputs: Tensor, count: int) -> Tensor:
+    """Numbers in (0, 1), `(count, *outputs.shape)`, alike each time: all losses take them."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(count, *outputs.shape, generator=generator).to(outputs)
+
+
+def _same_up_to_a_factor(values: Sequence[float | None], known: Sequence[float | None]) -> int:
+    """1 or −1, the sign of the factor, where there is one; else 0."""
+    ratios = [value / other for value, other in zip(values, known, strict=True) if value and other]
+    if len(ratios) < len(values) or abs(ratios[0] / ratios[1] - 1) >= SAME:
+        return 0
+    return 1 if ratios[0] > 0 else -1
+
+
+Form = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def _forms(outputs: Tensor, targets: Tensor) -> list[Form]:
+    """Outputs and targets as they are, and with shapes and types that a user's function makes."""
+    forms: list[Form] = []
+    if outputs.shape == targets.shape or targets.ndim < outputs.ndim:
+        forms.append(lambda drawn: (drawn, targets))
+    if outputs.numel() == targets.numel():
+        forms.append(lambda drawn: (drawn.flatten(), targets.flatten().to(drawn.dtype)))
+    if targets.numel() == len(targets):
+        forms.append(lambda drawn: (drawn, targets.flatten().long()))
+    return forms
 
 
 @torch.no_grad()

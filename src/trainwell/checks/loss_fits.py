@@ -16,6 +16,7 @@ from trainwell.findings import Code, Finding
 
 CHECK = "loss and targets"
 EXPECTED = "a loss that suits the outputs, the targets and the task"
+FEWEST_OF_A_CLASS = 8
 REFERENCE = "Goodfellow, Bengio & Courville, Deep Learning (2016), section 6.2"
 
 
@@ -44,6 +45,7 @@ def check_loss_fits(subject: Subject) -> Sequence[Verdict]:
         or _find_distance_of_classes(subject, known, outputs, targets)
         or _find_single_column(known, outputs)
         or _find_impossible_targets(known, outputs, targets)
+        or _find_class_without_gradient(subject, known, outputs, targets)
     )
     return [Verdict(CHECK, seen, EXPECTED, tuple(found))]
 
@@ -221,3 +223,28 @@ def _find_impossible_targets(known: KnownLoss, outputs: Tensor, targets: Tensor)
             "Use binary_cross_entropy_with_logits where several classes can be right at once.",
         )
     return []
+
+
+def _find_class_without_gradient(
+    subject: Subject, known: KnownLoss, outputs: Tensor, targets: Tensor
+) -> list[Finding]:
+    """A class on whose examples a loss of the user's own never depends."""
+    is_single = targets.numel() == len(targets)
+    if known.name is not None or subject.task not in ("binary", "multiclass") or not is_single:
+        return []
+    generator = torch.Generator().manual_seed(0)
+    drawn = 3 * torch.randn(outputs.shape, generator=generator).to(outputs)
+    gradient = _gradient(subject, drawn, targets)
+    if gradient is None or not bool(gradient.any()):
+        return []
+    felt = gradient.flatten(1).any(1) if gradient.ndim > 1 else gradient.bool()
+    numbers = targets.flatten()
+    silent = [float(n) for n in numbers.unique() if not bool(felt[numbers == n].any())]
+    if not silent or bool((numbers == silent[0]).sum() < FEWEST_OF_A_CLASS):
+        return []
+    return _wrong(
+        f"The loss does not depend on the outputs of examples with the target {silent[0]:g}: they "
+        "have no gradient, whatever the outputs are.",
+        "Give the loss the targets that it is made for, such as −1 and +1 for a hinge loss.",
+        target=silent[0],
+    )

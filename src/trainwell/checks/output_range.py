@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -49,7 +50,7 @@ RANGES = {
     "log_softmax": (-math.inf, 0.0),
     "log_sigmoid": (-math.inf, 0.0),
 }
-PROBABLE = 1e-3
+PROBABLE, WIDE = 1e-3, 8.0
 FEW_OUTSIDE, MANY_OUTSIDE = 0.02, 0.2
 FEWEST_EXCLUSIVE = 3
 REFERENCE = "Goodfellow, Bengio & Courville, Deep Learning (2016), section 6.2.2"
@@ -70,7 +71,7 @@ def check_output_range(subject: Subject) -> Sequence[Verdict]:
     end = find_end(outputs)
     values = outputs.detach().float()
     lowest, highest = float(values.min()), float(values.max())
-    seen = f"{lowest:.3g} to {highest:.3g}" + (f", behind a {end}" if end else "")
+    seen = f"{lowest:.3g} to {highest:.3g}" + (f", behind a {end.name}" if end.name else "")
     known = know_loss(subject.loss, outputs, first.targets)
     if known.name in ("cross_entropy", "hinge"):
         expected, found = "scores of any size", _find_squashed_scores(end, values, known.name)
@@ -93,8 +94,27 @@ def check_output_range(subject: Subject) -> Sequence[Verdict]:
     return [Verdict(CHECK, seen, expected, tuple(found))]
 
 
-def find_end(outputs: Tensor) -> str:
-    """The function that made the outputs, such as `"softmax"`; empty where it is none of those.
+@dataclass(frozen=True)
+class End:
+    """The function that made the outputs.
+
+    Attributes:
+        name: Such as `"softmax"`; empty where it is none that bounds them.
+        low, high: Between which its values are.
+    """
+
+    name: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether it bounds its values on any side."""
+        return math.isfinite(self.low) or math.isfinite(self.high)
+
+
+def find_end(outputs: Tensor) -> End:
+    """The function that made the outputs.
 
     Args:
         outputs: With their graph.
@@ -103,11 +123,22 @@ def find_end(outputs: Tensor) -> str:
     while node is not None:
         name = re.sub(r"Backward\d*$", "", node.name())
         if name in ENDS:
-            return ENDS[name]
+            return _read_end(ENDS[name], node)
         if name not in VIEWS:
-            return ""
+            return End()
         node = node.next_functions[0][0] if node.next_functions else None
-    return ""
+    return End()
+
+
+def _read_end(name: str, node: Any) -> End:
+    if name != "clamp":
+        return End(name, *RANGES.get(name, (-math.inf, math.inf)))
+    low, high = (getattr(node, f"_saved_{side}", None) for side in ("min", "max"))
+    return End(
+        name,
+        low if isinstance(low, int | float) else -math.inf,
+        high if isinstance(high, int | float) else math.inf,
+    )
 
 
 def is_probability(values: Tensor) -> bool:
@@ -130,7 +161,7 @@ def _found(severity: Severity, cause: str, remedy: str, **evidence: float) -> li
     ]
 
 
-def _find_squashed_scores(end: str, values: Tensor, name: str) -> list[Finding]:
+def _find_squashed_scores(end: End, values: Tensor, name: str) -> list[Finding]:
     """Of a loss that applies softmax, or compares scores, itself."""
     if _sums_over_batch(end, values):
         return _found(
@@ -150,27 +181,32 @@ def _find_squashed_scores(end: str, values: Tensor, name: str) -> list[Finding]:
             "Leave the softmax out of the model.",
             lowest_loss=lowest,
         )
-    if end == "log_softmax":
+    if end.name == "log_softmax":
         return _found(
             "note",
             "The outputs are log-probabilities; the loss applies log_softmax again, which leaves "
             "them as they are.",
             "Leave the log_softmax out of the model, or use nll_loss.",
         )
-    if end == "dropout":
+    if end.name == "dropout":
         return _dropped()
-    if end in RANGES and values.shape[-1] > 1:
-        low, high = RANGES[end]
+    if _is_narrow(end) and values.shape[-1] > 1:
+        low, high = end.low, end.high
         bounds = f"between {low:g} and {high:g}" if math.isfinite(high - low) else "of one sign"
         return _found(
             "error",
-            f"A {end} stands behind the scores, which are then only {bounds}: the classes exclude "
-            "each other, and the loss compares scores of any size.",
-            f"Leave the {end} out of the model.",
+            f"A {end.name} stands behind the scores, which are then only {bounds}: the classes "
+            "exclude each other, and the loss compares scores of any size.",
+            f"Leave the {end.name} out of the model.",
             lowest=float(values.min()),
             highest=float(values.max()),
         )
     return []
+
+
+def _is_narrow(end: End) -> bool:
+    """Whether scores between these bounds cannot be sure; wide ones only keep them finite."""
+    return end.is_bounded and (end.high - end.low < WIDE or 0 in (end.low, end.high))
 
 
 def _dropped() -> list[Finding]:
@@ -181,13 +217,13 @@ def _dropped() -> list[Finding]:
     )
 
 
-def _sums_over_batch(end: str, values: Tensor) -> bool:
-    if end != "softmax" or values.ndim != 2 or len(values) < 2:
+def _sums_over_batch(end: End, values: Tensor) -> bool:
+    if end.name != "softmax" or values.ndim != 2 or len(values) < 2:
         return False
     return bool((values.sum(0) - 1).abs().max() < PROBABLE)
 
 
-def _find_no_logarithms(end: str, values: Tensor) -> list[Finding]:
+def _find_no_logarithms(end: End, values: Tensor) -> list[Finding]:
     total = values.logsumexp(1) if values.ndim > 1 else values
     if bool(total.abs().max() < PROBABLE):
         return []
@@ -198,7 +234,9 @@ def _find_no_logarithms(end: str, values: Tensor) -> list[Finding]:
             "negative and its gradient does not depend on how wrong they are.",
             "Use log_softmax instead of softmax, or scores with cross_entropy.",
         )
-    if end == "log_sigmoid" or (end in ("", "log_softmax") and float(values.max()) <= 0):
+    if end.name == "log_sigmoid" or (
+        end.name in ("", "log_softmax", "clamp") and float(values.max()) <= 0
+    ):
         # Logarithms of probabilities that need not sum to one, as of mixtures.
         return []
     return _found(
@@ -212,41 +250,42 @@ def _find_no_logarithms(end: str, values: Tensor) -> list[Finding]:
     )
 
 
-def _find_squashed_logits(end: str, values: Tensor) -> list[Finding]:
-    if end == "dropout":
+def _find_squashed_logits(end: End, values: Tensor) -> list[Finding]:
+    if end.name == "dropout":
         return _dropped()
-    if end not in RANGES:
+    if not _is_narrow(end):
         return []
-    low, high = RANGES[end]
-    twice = "is applied twice, in the model and in the loss" if end == "sigmoid" else "bounds them"
+    low, high = end.low, end.high
+    is_sigmoid = end.name == "sigmoid"
+    twice = "is applied twice, in the model and in the loss" if is_sigmoid else "bounds them"
     return _found(
         "error",
-        f"The loss takes scores of any size and has the sigmoid itself; the {end} behind them "
+        f"The loss takes scores of any size and has the sigmoid itself; the {end.name} behind them "
         f"{twice}, so that they stay between {low:g} and {high:g}.",
-        f"Leave the {end} out of the model.",
+        f"Leave the {end.name} out of the model.",
         lowest=float(values.min()),
         highest=float(values.max()),
     )
 
 
-def _find_no_probabilities(end: str, values: Tensor) -> list[Finding]:
-    if end in ("sigmoid", "hardsigmoid"):
+def _find_no_probabilities(end: End, values: Tensor) -> list[Finding]:
+    if end.name in ("sigmoid", "hardsigmoid"):
         return []
-    if end == "softmax" and values.ndim > 1 and values.shape[1] == 1:
+    if end.name == "softmax" and values.ndim > 1 and values.shape[1] == 1:
         return _found(
             "error",
             "A softmax over one output is always 1.",
             "Use a sigmoid, or binary_cross_entropy_with_logits on the score.",
         )
     lowest, highest = float(values.min()), float(values.max())
-    if (lowest >= 0 and highest <= 1 and end not in ("ReLU", "tanh", "hardtanh")) or (
+    if (lowest >= 0 and highest <= 1 and end.name not in ("ReLU", "tanh", "hardtanh")) or (
         is_probability(values)
     ):
         return []
     return _found(
         "error",
         f"The loss takes probabilities, but the outputs go from {lowest:.3g} to {highest:.3g}"
-        + (f" behind a {end}." if end else "."),
+        + (f" behind a {end.name}." if end.name else "."),
         "Use binary_cross_entropy_with_logits, or put a sigmoid behind the last layer.",
         lowest=lowest,
         highest=highest,
@@ -275,13 +314,13 @@ def _all_targets(subject: Subject, sampled: Tensor) -> Tensor:
     return subject.encode(subject.train.targets)
 
 
-def _find_targets_outside(end: str, values: Tensor, targets: Tensor) -> list[Finding]:
+def _find_targets_outside(end: End, values: Tensor, targets: Tensor) -> list[Finding]:
     """Targets of a regression that an output behind a bounded function can never reach."""
-    if end == "dropout":
+    if end.name == "dropout":
         return _dropped()
-    if end not in RANGES or not targets.numel():
+    if not end.is_bounded or not targets.numel():
         return []
-    low, high = RANGES[end]
+    low, high = end.low, end.high
     wanted = targets.float()
     margin = 0.01 * float(wanted.std(unbiased=False)) if wanted.numel() > 1 else 0.0
     outside = float(((wanted < low - margin) | (wanted > high + margin)).float().mean())
@@ -290,9 +329,9 @@ def _find_targets_outside(end: str, values: Tensor, targets: Tensor) -> list[Fin
     lowest, highest = float(wanted.min()), float(wanted.max())
     return _found(
         "error" if outside >= MANY_OUTSIDE else "warning",
-        f"A {end} stands behind the outputs, which can only be between {low:g} and {high:g}; "
+        f"A {end.name} stands behind the outputs, which can only be between {low:g} and {high:g}; "
         f"{100 * outside:.0f} % of the targets lie outside, from {lowest:.3g} to {highest:.3g}.",
-        f"Leave the {end} out, or scale the targets into its range.",
+        f"Leave the {end.name} out, or scale the targets into its range.",
         outside=outside,
         lowest=lowest,
         highest=highest,

@@ -37,8 +37,9 @@ class Layer:
         name: Of the module.
         module: Itself, of the replica.
         input_scale: Root mean square of what came in.
+        input_spread: Root mean square, over its units, of the deviation between examples.
         scale: Root mean square of what came out.
-        spread: Root mean square, over the units, of the deviation between examples.
+        spread: As `input_spread`, of what came out.
         is_normalised: Whether a normalisation takes the scale out of what came out.
         gradient: Root mean square of the loss's gradient by what came out, once it is known.
     """
@@ -46,6 +47,7 @@ class Layer:
     name: str
     module: nn.Module
     input_scale: float
+    input_spread: float
     scale: float
     spread: float
     is_normalised: bool = False
@@ -88,7 +90,7 @@ class Record:
         layers: In the order of the calls.
         activations: Likewise.
         dropouts: Likewise.
-        random: Functions that drew random numbers, with where they did.
+        random: Functions that drew random numbers, with where they did and for how many values.
         cuts: Functions through which no gradient comes, with where they were called.
         parameters: All parameters that a function was given.
         used: The `id` of each.
@@ -98,7 +100,7 @@ class Record:
     layers: list[Layer] = field(default_factory=list)
     activations: list[Activation] = field(default_factory=list)
     dropouts: list[Dropping] = field(default_factory=list)
-    random: list[tuple[str, str]] = field(default_factory=list)
+    random: list[tuple[str, str, int]] = field(default_factory=list)
     cuts: list[tuple[str, str]] = field(default_factory=list)
     parameters: list[Tensor] = field(default_factory=list)
     used: set[int] = field(default_factory=set)
@@ -121,8 +123,13 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         # Getting or setting an attribute is no use of a parameter.
-        if name not in ("__get__", "__set__", "dim", "size"):
+        reads_data = name == "__get__" and getattr(func, "__self__", None) is Tensor.data
+        if reads_data and isinstance(args[0], nn.Parameter):
+            self.record.cuts.append((".data", self.where))
+        if reads_data or name not in ("__get__", "__set__", "dim", "size"):
             self._note_parameters((*args, *kwargs.values()))
+        if name in RECTIFIERS or (name == "clamp" and _clamps_at_zero(args, kwargs)):
+            self._note_rectifier(args[0])
         result = func(*args, **kwargs)
         self._note(name, args, kwargs, result)
         return result
@@ -133,21 +140,34 @@ class _Recorder(TorchFunctionMode):
         return inside or (f"after {self.last_layer}" if self.last_layer else "")
 
     def _note(self, name: str, args: Any, kwargs: Any, result: Any) -> None:
-        if name in RECTIFIERS or name in SQUASHERS:
-            if isinstance(result, Tensor) and result.is_floating_point() and result.ndim > 1:
-                self.record.activations.append(_read_activation(name, self.where, result))
-        elif name == "clamp" and _clamps_at_zero(args, kwargs):
-            self.record.activations.append(_read_activation("relu", self.where, result))
+        if name in SQUASHERS:
+            if _is_hidden(result):
+                slope = _relative_slope(SQUASHERS[name], result.detach())
+                share = float((slope < SATURATED).float().mean())
+                units = result.shape[-1]
+                activation = Activation(SQUASHERS[name], self.where, units, saturated=share)
+                self.record.activations.append(activation)
         elif name in DROPOUTS:
             self._note_dropout(args, kwargs)
         elif name in NORMALISATIONS and self.record.layers:
             self.record.layers[-1].is_normalised = True
         elif name in RANDOM:
-            self.record.random.append((name, self.where))
+            count = result.numel() if isinstance(result, Tensor) else 0
+            self.record.random.append((name, self.where, count))
         elif name in CUTS:
             self.record.cuts.append((name.rstrip("_"), self.where))
         elif name == "_set_grad_enabled" and args and args[0] is False:
             self.record.cuts.append(("no_grad", self.where))
+
+    def _note_rectifier(self, sums: Any) -> None:
+        """Before it is called, since it may overwrite them."""
+        if not _is_hidden(sums):
+            return
+        values = sums.detach()
+        # Feature maps have their channels in front, sequences their units behind.
+        places = (1, 2) if values.ndim == 3 else (1,)
+        dead, units = max((_dead_share(values, place), values.shape[place]) for place in places)
+        self.record.activations.append(Activation("relu", self.where, units, dead=dead))
 
     def _note_dropout(self, args: Any, kwargs: Any) -> None:
         probability = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
@@ -224,9 +244,8 @@ def _note_layer(record: Record, name: str, module: nn.Module, inputs: Any, outpu
     layer = Layer(
         name,
         module,
-        1.0 if given is None else _rms(given.detach()),
-        _rms(values),
-        _rms(values - values.mean(0, keepdim=True)),
+        *((1.0, 1.0) if given is None else _measure(given.detach())),
+        *_measure(values),
     )
     record.layers.append(layer)
     if result.requires_grad:
@@ -237,32 +256,32 @@ def _note_layer(record: Record, name: str, module: nn.Module, inputs: Any, outpu
         result.register_hook(note_gradient)
 
 
-def _rms(values: Tensor) -> float:
-    return float(values.float().square().mean().sqrt()) if values.numel() else 0.0
+def _measure(values: Tensor) -> tuple[float, float]:
+    """Root mean square of values, and of their differences from the mean of the examples."""
+    if not values.numel():
+        return 0.0, 0.0
+    exact = values.float()
+    between = (exact - exact.mean(0, keepdim=True)).square().mean()
+    return float(exact.square().mean().sqrt()), float(between.sqrt())
 
 
-@torch.no_grad()
-def _read_activation(name: str, where: str, result: Tensor) -> Activation:
-    values = result.detach()
-    if name in SQUASHERS:
-        function = SQUASHERS[name]
-        slope = 4 * values * (1 - values) if function == "sigmoid" else 1 - values.square()
-        share = float((slope < SATURATED).float().mean())
-        return Activation(function, where, values.shape[-1], saturated=share)
-    # Feature maps have their channels in front, sequences their units behind.
-    places = {2: (1,), 3: (1, 2)}.get(values.ndim, (1,))
-    found = [(_dead_share(values, place), values.shape[place]) for place in places]
-    dead, units = max(found)
-    return Activation("relu", where, units, dead=dead)
+def _is_hidden(values: Any) -> bool:
+    return isinstance(values, Tensor) and values.is_floating_point() and values.ndim > 1
 
 
-def _dead_share(values: Tensor, place: int) -> float:
-    by_unit = values.transpose(0, place).flatten(1)
-    return float((by_unit.amax(1) <= 0).float().mean())
+def _relative_slope(function: str, values: Tensor) -> Tensor:
+    """Slope of a squashing function where it has these values, as a share of its largest."""
+    return 4 * values * (1 - values) if function == "sigmoid" else 1 - values.square()
+
+
+def _dead_share(sums: Tensor, place: int) -> float:
+    """Of units whose sums are negative for all examples; zero padding is no unit."""
+    by_unit = sums.transpose(0, place).flatten(1)
+    return float(((by_unit.amax(1) <= 0) & (by_unit.amin(1) < 0)).float().mean())
 
 
 def _clamps_at_zero(args: Any, kwargs: Any) -> bool:
     low = kwargs.get("min", args[1] if len(args) > 1 else None)
     high = kwargs.get("max", args[2] if len(args) > 2 else None)
     is_zero = isinstance(low, int | float) and low == 0
-    return is_zero and high is None and isinstance(args[0], Tensor) and args[0].ndim > 1
+    return is_zero and high is None

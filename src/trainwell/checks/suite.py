@@ -34,7 +34,6 @@ from trainwell.checks.state_as_found import state_as_found
 from trainwell.checks.subject import Subject
 from trainwell.checks.tiny_subset import check_tiny_subset
 from trainwell.checks.trained_parameters import check_trained_parameters
-from trainwell.checks.trial_at_rate import check_trial_at_rate
 from trainwell.checks.values import check_values
 from trainwell.checks.verdict import CheckReport, Verdict, skip
 from trainwell.errors import TrainwellError, first_line
@@ -84,7 +83,6 @@ CHECKS: tuple[NamedCheck, ...] = (
     NamedCheck("batch normalisation", check_batch_normalisation, is_cheap=True),
     NamedCheck("dropout", check_dropout_strength, is_cheap=True),
     NamedCheck("optimiser", check_given_optimizer, is_cheap=True),
-    NamedCheck("steps at the given rate", check_trial_at_rate),
     NamedCheck("gradients", look_at_gradients),
     NamedCheck("tiny subset", check_tiny_subset),
     NamedCheck("learning rate", check_learning_rate),
