@@ -26,12 +26,15 @@ RISE_SHARE = 0.25
 """Of a probe, in which the rate rises: a recipe may warm up, and schedules of programs are not
 known.
 """
-SUSPICIOUS = 3.0
-"""Times the suggestion, or this part of the edge: below, the range test has shown that it works."""
+SUSPICIOUS, SUSPICIOUS_TO_SWEEP = 3.0, 10.0
+"""Times the suggestion, or this part of the edge: below, the range test has shown that it works.
+A sweep suggests a tenth of what worked.
+"""
 TOO_LOW = 1000.0
 BARELY = 0.1
-"""Share of what the suggested rate achieves, below which a rate achieves nothing."""
-CLEARLY = 0.7
+"""Share of the loss, or of what the suggested rate achieves, below which nothing is achieved."""
+FAR = 0.3
+"""Share of the loss by which the suggestion must lower it where another rate is to be stuck."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Probe:
     def is_stuck(self) -> bool:
         """Whether the loss is where it was, while the suggestion lowers it far."""
         lowered = self.start.mean - self.reachable
-        enough = lowered > (1 - CLEARLY) * abs(self.start.mean)
+        enough = lowered > FAR * abs(self.start.mean)
         return enough and self.reached > self.start.mean - BARELY * lowered
 
     @property
@@ -125,18 +128,20 @@ def choose_effort(training: ShortTraining) -> tuple[ShortTraining, Effort] | Non
     Returns:
         The training and the effort; None where even a sweep would take too long.
     """
-    seconds = training.time_step()
-    if seconds * _steps_of(THOROUGH) < SECONDS_OF_THOROUGH:
-        return training, THOROUGH
-    if seconds * _steps_of(BRIEF) < SECONDS_OF_BRIEF:
-        return training, BRIEF
-    while seconds * _steps_of(SWEEP_ONLY) > SECONDS_OF_SWEEP:
-        size = min(training.subject.batch_size, len(training.inputs)) // 2
-        if size < SMALLEST_BATCH:
-            return None
-        training = with_batch_size(training, size)
+    size = min(training.subject.batch_size, len(training.inputs))
+    small = with_batch_size(training, min(size, SMALLEST_BATCH))
+    seconds_of_small = small.time_step()
+    if seconds_of_small * _steps_of(BRIEF) < SECONDS_OF_BRIEF:
         seconds = training.time_step()
-    return training, SWEEP_ONLY
+        if seconds * _steps_of(THOROUGH) < SECONDS_OF_THOROUGH:
+            return training, THOROUGH
+        if seconds * _steps_of(BRIEF) < SECONDS_OF_BRIEF:
+            return training, BRIEF
+    while size >= SMALLEST_BATCH or size == small.subject.batch_size:
+        if seconds_of_small * size / SMALLEST_BATCH * _steps_of(SWEEP_ONLY) < SECONDS_OF_SWEEP:
+            return with_batch_size(training, size), SWEEP_ONLY
+        size //= 2
+    return None
 
 
 def _steps_of(effort: Effort) -> int:
@@ -166,13 +171,14 @@ def judge_rate(training: ShortTraining, found: RateRange, rate: float) -> list[F
         found: With a suggestion.
         rate: Of the training.
     """
-    is_high = rate > min(SUSPICIOUS * found.suggestion, found.edge / SUSPICIOUS)
+    working = SUSPICIOUS if found.trials else SUSPICIOUS_TO_SWEEP
+    is_high = rate > min(working * found.suggestion, found.edge / SUSPICIOUS)
     is_low = rate * TOO_LOW <= found.suggestion
     if not is_high and not is_low:
         return []
     lower = min(found.suggestion, rate / 10) if is_high else found.suggestion
     probe = probe_rate(training, rate, lower)
-    if not probe.others_learn:
+    if probe is None or not probe.others_learn:
         return []
     if is_high:
         return _judge_high(probe)
@@ -180,14 +186,20 @@ def judge_rate(training: ShortTraining, found: RateRange, rate: float) -> list[F
     return [_too_low(probe)] if gained < BARELY * gainable else []
 
 
-def probe_rate(training: ShortTraining, rate: float, suggestion: float) -> Probe:
-    """A few steps at each of two rates, in several orders of the examples."""
-    tails = [
-        [tail_of(training.run(rise_to(tried), order)) for order in range(PROBE_ORDERS)]
-        for tried in (rate, suggestion)
-    ]
+def probe_rate(training: ShortTraining, rate: float, suggestion: float) -> Probe | None:
+    """A few steps at each of two rates, in several orders of the examples.
+
+    Returns:
+        None where the loss falls at `rate`.
+    """
     start = training.measure_start()
-    return Probe(rate, suggestion, start, min(tails[0]), max(tails[1]))
+    reached = math.inf
+    for order in range(PROBE_ORDERS):
+        reached = min(reached, tail_of(training.run(rise_to(rate), order)))
+        if start.mean - reached > BARELY * abs(start.mean):
+            return None
+    tails = [tail_of(training.run(rise_to(suggestion), order)) for order in range(PROBE_ORDERS)]
+    return Probe(rate, suggestion, start, reached, max(tails))
 
 
 def rise_to(rate: float) -> list[float]:

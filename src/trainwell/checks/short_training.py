@@ -6,7 +6,6 @@ import copy
 import itertools
 import math
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
+from trainwell.checks.stopwatch import Stopwatch
 from trainwell.checks.subject import Subject
 from trainwell.data.seeding import derive_seed
 from trainwell.errors import RecipeError
@@ -119,10 +119,10 @@ class ShortTraining:
 
     def time_step(self) -> float:
         """Seconds that one update takes."""
-        began: list[float] = []
+        watch, began = Stopwatch(), list[float]()
 
         def note(_: Sequence[float]) -> bool:
-            began.append(time.monotonic())
+            began.append(watch.read())
             return False
 
         self.run([0.0] * (TIMED_STEPS + 1), stop=note)
