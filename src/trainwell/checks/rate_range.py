@@ -36,8 +36,8 @@ class Trial:
     Attributes:
         rate: Constant.
         steps: Updates.
-        loss: Of the last quarter of the batches, the median over the repeats; infinite where it
-            diverged.
+        loss: Of a fixed sample of the training examples at the end, the median over the repeats;
+            infinite where it diverged.
     """
 
     rate: float
@@ -241,8 +241,8 @@ def neighbours(candidates: Sequence[float], best: float, count: int) -> list[flo
 
 def try_rate(training: ShortTraining, rate: float, steps: int, repeats: int) -> Trial:
     """What so many updates at a constant rate come to."""
-    tails = [tail_of(training.run([rate] * steps, order)) for order in range(repeats)]
-    return Trial(rate, steps, statistics.median(tails))
+    losses = [training.finish([rate] * steps, order) for order in range(repeats)]
+    return Trial(rate, steps, statistics.median(losses))
 
 
 def halve_until_stable(diverges: Callable[[float], bool], start: float = LARGEST_RATE) -> float:

@@ -24,6 +24,7 @@ MOMENTUM = 0.9
 """Of gradient descent where the subject has no optimiser."""
 POOL = 2048
 """Training examples from which batches are drawn: preparing all of a large set takes too long."""
+SCORED = 512
 BATCHES_AT_START = 12
 TIMED_STEPS = 3
 CLEAR_FALL = 0.01
@@ -94,8 +95,34 @@ class ShortTraining:
             order: Number of the order of examples; the same number gives the same order.
             stop: Asked after each loss whether to end.
         """
+        with self._randomness(order):
+            return self._train(rates, order, stop)[0]
+
+    def finish(self, rates: Iterable[float], order: int = 0) -> float:
+        """The loss of up to `SCORED` examples after a training: less noisy than its last batches.
+
+        In training mode: in so short a training, normalisation has no running averages to go by.
+
+        Args:
+            rates: Of the updates, in turn.
+            order: As `run` takes it.
+
+        Returns:
+            Infinite where a loss was not finite.
+        """
+        with self._randomness(order):
+            losses, model = self._train(rates, order, None)
+            if math.isinf(losses[-1]):
+                return math.inf
+            with torch.no_grad():
+                loss = self._loss(model, self.inputs[:SCORED], self.targets[:SCORED])
+        return _finite(float(loss))
+
+    def _train(
+        self, rates: Iterable[float], order: int, stop: Stop | None
+    ) -> tuple[list[float], nn.Module]:
         losses: list[float] = []
-        with self._randomness(order), torch.enable_grad():
+        with torch.enable_grad():
             model, optimizer = self._replicate()
             shares = _shares_of(optimizer)
             for rate, (inputs, targets) in zip(rates, self._batches(order), strict=False):
@@ -105,7 +132,7 @@ class ShortTraining:
                     break
                 _set_rate(optimizer, rate, shares)
                 self._update(model, optimizer, loss)
-        return losses
+        return losses, model
 
     def measure_start(self) -> StartLevel:
         """The loss of the untrained model."""
