@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trainwell.checks.rate_range import SHRINKAGE, Effort, RateRange, find_rate_range
 from trainwell.checks.short_training import ShortTraining, StartLevel, tail_of, with_batch_size
@@ -31,6 +31,8 @@ SUSPICIOUS, SUSPICIOUS_TO_SWEEP = 3.0, 10.0
 A sweep suggests a tenth of what worked.
 """
 TOO_LOW = 1000.0
+NEXT_TO_NOTHING = 0.01
+"""Share of what the suggested rate achieves, below which a rate is too low."""
 BARELY = 0.1
 """Share of the loss, or of what the suggested rate achieves, below which nothing is achieved."""
 FAR = 0.3
@@ -91,7 +93,7 @@ def check_learning_rate(subject: Subject) -> Sequence[Verdict]:
 
     A rate is too high where the loss explodes, or stays where it was, within a few dozen steps on a
     replica while a lower rate makes it fall; too low where it is 1000 times and more below a rate
-    that makes the loss fall, and achieves nothing.
+    that makes the loss fall, and achieves next to nothing.
     """
     try:
         training = ShortTraining.of(subject)
@@ -172,18 +174,10 @@ def judge_rate(training: ShortTraining, found: RateRange, rate: float) -> list[F
         rate: Of the training.
     """
     working = SUSPICIOUS if found.trials else SUSPICIOUS_TO_SWEEP
-    is_high = rate > min(working * found.suggestion, found.edge / SUSPICIOUS)
-    is_low = rate * TOO_LOW <= found.suggestion
-    if not is_high and not is_low:
-        return []
-    lower = min(found.suggestion, rate / 10) if is_high else found.suggestion
-    probe = probe_rate(training, rate, lower)
-    if probe is None or not probe.others_learn:
-        return []
-    if is_high:
-        return _judge_high(probe)
-    gained, gainable = probe.start.mean - probe.reached, probe.start.mean - probe.reachable
-    return [_too_low(probe)] if gained < BARELY * gainable else []
+    if rate > min(working * found.suggestion, found.edge / SUSPICIOUS):
+        probe = probe_rate(training, rate, min(found.suggestion, rate / 10))
+        return _judge_high(probe) if probe is not None and probe.others_learn else []
+    return _judge_low(training, found, rate) if rate * TOO_LOW <= found.suggestion else []
 
 
 def probe_rate(training: ShortTraining, rate: float, suggestion: float) -> Probe | None:
@@ -227,17 +221,28 @@ def _judge_high(probe: Probe) -> list[Finding]:
     ]
 
 
-def _too_low(probe: Probe) -> Finding:
-    return Finding(
-        "lr_too_low",
-        "warning",
-        evidence=probe.evidence,
-        cause=f"The learning rate {probe.rate:.3g} is {probe.suggestion / probe.rate:,.0f} times "
-        f"below one that trains: after {PROBE_STEPS} steps the loss is {probe.reached:.6g}, from "
-        f"{probe.start.mean:.6g}; at {probe.suggestion:.2g} it falls to {probe.reachable:.4g}.",
-        remedy=f"Raise the learning rate to about {probe.suggestion:.2g}.",
-        reference=REFERENCE,
+def _judge_low(training: ShortTraining, found: RateRange, rate: float) -> list[Finding]:
+    start = training.measure_start()
+    # Of the same examples each time: so small a change would be lost between two batches.
+    before, reached, reachable = (
+        training.finish(rates) for rates in ([], rise_to(rate), rise_to(found.suggestion))
     )
+    gained, gainable = before - reached, before - reachable
+    if not start.is_clearly_above(reachable) or gained >= NEXT_TO_NOTHING * gainable:
+        return []
+    probe = Probe(rate, found.suggestion, replace(start, mean=before), reached, reachable)
+    return [
+        Finding(
+            "lr_too_low",
+            "warning",
+            evidence=probe.evidence,
+            cause=f"The learning rate {rate:.3g} is {found.suggestion / rate:,.0f} times below one "
+            f"that trains: in {PROBE_STEPS} steps the loss goes from {before:.6g} to "
+            f"{reached:.6g}; at {found.suggestion:.2g} it falls to {reachable:.4g}.",
+            remedy=f"Raise the learning rate to about {found.suggestion:.2g}.",
+            reference=REFERENCE,
+        )
+    ]
 
 
 def _describe_range(found: RateRange) -> str:

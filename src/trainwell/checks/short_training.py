@@ -104,7 +104,7 @@ class ShortTraining:
         In training mode: in so short a training, normalisation has no running averages to go by.
 
         Args:
-            rates: Of the updates, in turn.
+            rates: Of the updates, in turn; none: the loss of the start.
             order: As `run` takes it.
 
         Returns:
@@ -112,7 +112,7 @@ class ShortTraining:
         """
         with self._randomness(order):
             losses, model = self._train(rates, order, None)
-            if math.isinf(losses[-1]):
+            if losses and math.isinf(losses[-1]):
                 return math.inf
             with torch.no_grad():
                 loss = self._loss(model, self.inputs[:SCORED], self.targets[:SCORED])
