@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import torch
 from torch import nn, optim
 
 from trainwell.checks.few_examples import FewExamples
+from trainwell.checks.stopwatch import Stopwatch
 from trainwell.checks.subject import Subject
 from trainwell.data.seeding import derive_seed
 from trainwell.training.randomness import RunRandomness
@@ -104,11 +104,11 @@ def search_further(
 
 def count_steps(subject: Subject, few: FewExamples) -> int:
     """Steps that an attempt may take; 0 where one step takes too long."""
-    began = time.monotonic()
+    watch = Stopwatch()
     fit(subject, few, 0.0, 1, -math.inf)
-    warm = time.monotonic()
+    first = watch.read()
     fit(subject, few, 0.0, 2, -math.inf)
-    seconds = min(warm - began, (time.monotonic() - warm) / 2)
+    seconds = min(first, (watch.read() - first) / 2)
     if seconds > LONGEST_STEP:
         return 0
     return int(min(MOST_STEPS, max(FEWEST_STEPS, SECONDS / max(seconds, 1e-6))))

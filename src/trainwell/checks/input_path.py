@@ -80,7 +80,7 @@ def spread_of(values: Tensor) -> float:
     Args:
         values: `(n, ...)`.
     """
-    flat = values.detach().double().flatten(1)
+    flat = values.detach().double().reshape(len(values), -1)
     scale = float(flat.abs().max()) or 1.0
     return float((flat.amax(0) - flat.amin(0)).max()) / scale
 
@@ -121,7 +121,7 @@ def _explain(name: str, module: nn.Module, outputs: Tensor) -> LostAt:
         return LostAt(name, "dying_relu", f"no unit of this {kind} is active for any example")
     if isinstance(module, SQUASHERS):
         values = f"all its outputs are {float(outputs.flatten()[0]):.3g}"
-        if outputs.flatten(1).shape[1] > 1:
+        if outputs[0].numel() > 1:
             values = "all its units are saturated"
         return LostAt(name, "saturated_units", f"this {kind} puts out constants: {values}")
     if isinstance(weight, Tensor) and weight.ndim > 1:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from trainwell.checks.rate_range import Effort, RateRange, find_rate_range
+from trainwell.checks.rate_range import SHRINKAGE, Effort, RateRange, find_rate_range
 from trainwell.checks.short_training import ShortTraining, StartLevel, tail_of, with_batch_size
 from trainwell.checks.subject import Subject
 from trainwell.checks.verdict import Verdict, skip
@@ -16,9 +16,9 @@ from trainwell.nn.objective import OwnObjective
 
 NAME = "learning rate"
 REFERENCE = "Smith 2017; Bengio 2012"
-THOROUGH, BRIEF = Effort(120, 100, 1), Effort(100, 40, 1)
-SWEEP_ONLY = Effort(60, 0, 1)
-SECONDS_OF_THOROUGH, SECONDS_OF_BRIEF, SECONDS_OF_SWEEP = 1.2, 3.0, 8.0
+THOROUGH, BRIEF = Effort(100, 80, 1), Effort(100, 40, 1)
+SWEEP_ONLY = Effort(48, 0, 1)
+SECONDS_OF_THOROUGH, SECONDS_OF_BRIEF, SECONDS_OF_SWEEP = 1.2, 3.0, 9.0
 SMALLEST_BATCH = 16
 PROBE_STEPS = 48
 PROBE_ORDERS = 2
@@ -26,12 +26,17 @@ RISE_SHARE = 0.25
 """Of a probe, in which the rate rises: a recipe may warm up, and schedules of programs are not
 known.
 """
-SUSPICIOUS = 3.0
-"""Times the suggestion, or this part of the edge: below, the range test has shown that it works."""
+SUSPICIOUS, SUSPICIOUS_TO_SWEEP = 3.0, 10.0
+"""Times the suggestion, or this part of the edge: below, the range test has shown that it works.
+A sweep suggests a tenth of what worked.
+"""
 TOO_LOW = 1000.0
+NEXT_TO_NOTHING = 0.01
+"""Share of what the suggested rate achieves, below which a rate is too low."""
 BARELY = 0.1
-"""Share of what the suggested rate achieves, below which a rate achieves nothing."""
-CLEARLY = 0.7
+"""Share of the loss, or of what the suggested rate achieves, below which nothing is achieved."""
+FAR = 0.3
+"""Share of the loss by which the suggestion must lower it where another rate is to be stuck."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Probe:
     def is_stuck(self) -> bool:
         """Whether the loss is where it was, while the suggestion lowers it far."""
         lowered = self.start.mean - self.reachable
-        enough = lowered > (1 - CLEARLY) * abs(self.start.mean)
+        enough = lowered > FAR * abs(self.start.mean)
         return enough and self.reached > self.start.mean - BARELY * lowered
 
     @property
@@ -88,7 +93,7 @@ def check_learning_rate(subject: Subject) -> Sequence[Verdict]:
 
     A rate is too high where the loss explodes, or stays where it was, within a few dozen steps on a
     replica while a lower rate makes it fall; too low where it is 1000 times and more below a rate
-    that makes the loss fall, and achieves nothing.
+    that makes the loss fall, and achieves next to nothing.
     """
     try:
         training = ShortTraining.of(subject)
@@ -125,24 +130,26 @@ def choose_effort(training: ShortTraining) -> tuple[ShortTraining, Effort] | Non
     Returns:
         The training and the effort; None where even a sweep would take too long.
     """
-    seconds = training.time_step()
-    if seconds * _steps_of(THOROUGH) < SECONDS_OF_THOROUGH:
-        return training, THOROUGH
-    if seconds * _steps_of(BRIEF) < SECONDS_OF_BRIEF:
-        return training, BRIEF
-    while seconds * _steps_of(SWEEP_ONLY) > SECONDS_OF_SWEEP:
-        size = min(training.subject.batch_size, len(training.inputs)) // 2
-        if size < SMALLEST_BATCH:
-            return None
-        training = with_batch_size(training, size)
+    size = min(training.subject.batch_size, len(training.inputs))
+    small = with_batch_size(training, min(size, SMALLEST_BATCH))
+    seconds_of_small = small.time_step()
+    if seconds_of_small * _steps_of(BRIEF) < SECONDS_OF_BRIEF:
         seconds = training.time_step()
-    return training, SWEEP_ONLY
+        if seconds * _steps_of(THOROUGH) < SECONDS_OF_THOROUGH:
+            return training, THOROUGH
+        if seconds * _steps_of(BRIEF) < SECONDS_OF_BRIEF:
+            return training, BRIEF
+    while size >= SMALLEST_BATCH or size == small.subject.batch_size:
+        if seconds_of_small * size / SMALLEST_BATCH * _steps_of(SWEEP_ONLY) < SECONDS_OF_SWEEP:
+            return with_batch_size(training, size), SWEEP_ONLY
+        size //= 2
+    return None
 
 
 def _steps_of(effort: Effort) -> int:
     """Updates of a search, and of the probes after it."""
-    trials = 12 * effort.trial_steps // 4 + 5 * effort.trial_steps // 2 + 3 * effort.trial_steps
-    return effort.sweep_steps + trials + PROBE_STEPS
+    trials = sum(count * effort.trial_steps / 2**i for i, count in enumerate(reversed(SHRINKAGE)))
+    return effort.sweep_steps + round(trials) + PROBE_STEPS
 
 
 def planned_rate(subject: Subject) -> float | None:
@@ -166,28 +173,27 @@ def judge_rate(training: ShortTraining, found: RateRange, rate: float) -> list[F
         found: With a suggestion.
         rate: Of the training.
     """
-    is_high = rate > min(SUSPICIOUS * found.suggestion, found.edge / SUSPICIOUS)
-    is_low = rate * TOO_LOW <= found.suggestion
-    if not is_high and not is_low:
-        return []
-    lower = min(found.suggestion, rate / 10) if is_high else found.suggestion
-    probe = probe_rate(training, rate, lower)
-    if not probe.others_learn:
-        return []
-    if is_high:
-        return _judge_high(probe)
-    gained, gainable = probe.start.mean - probe.reached, probe.start.mean - probe.reachable
-    return [_too_low(probe)] if gained < BARELY * gainable else []
+    working = SUSPICIOUS if found.trials else SUSPICIOUS_TO_SWEEP
+    if rate > min(working * found.suggestion, found.edge / SUSPICIOUS):
+        probe = probe_rate(training, rate, min(found.suggestion, rate / 10))
+        return _judge_high(probe) if probe is not None and probe.others_learn else []
+    return _judge_low(training, found, rate) if rate * TOO_LOW <= found.suggestion else []
 
 
-def probe_rate(training: ShortTraining, rate: float, suggestion: float) -> Probe:
-    """A few steps at each of two rates, in several orders of the examples."""
-    tails = [
-        [tail_of(training.run(rise_to(tried), order)) for order in range(PROBE_ORDERS)]
-        for tried in (rate, suggestion)
-    ]
+def probe_rate(training: ShortTraining, rate: float, suggestion: float) -> Probe | None:
+    """A few steps at each of two rates, in several orders of the examples.
+
+    Returns:
+        None where the loss falls at `rate`.
+    """
     start = training.measure_start()
-    return Probe(rate, suggestion, start, min(tails[0]), max(tails[1]))
+    reached = math.inf
+    for order in range(PROBE_ORDERS):
+        reached = min(reached, tail_of(training.run(rise_to(rate), order)))
+        if start.mean - reached > BARELY * abs(start.mean):
+            return None
+    tails = [tail_of(training.run(rise_to(suggestion), order)) for order in range(PROBE_ORDERS)]
+    return Probe(rate, suggestion, start, reached, max(tails))
 
 
 def rise_to(rate: float) -> list[float]:
@@ -215,17 +221,28 @@ def _judge_high(probe: Probe) -> list[Finding]:
     ]
 
 
-def _too_low(probe: Probe) -> Finding:
-    return Finding(
-        "lr_too_low",
-        "warning",
-        evidence=probe.evidence,
-        cause=f"The learning rate {probe.rate:.3g} is {probe.suggestion / probe.rate:,.0f} times "
-        f"below one that trains: after {PROBE_STEPS} steps the loss is {probe.reached:.6g}, from "
-        f"{probe.start.mean:.6g}; at {probe.suggestion:.2g} it falls to {probe.reachable:.4g}.",
-        remedy=f"Raise the learning rate to about {probe.suggestion:.2g}.",
-        reference=REFERENCE,
+def _judge_low(training: ShortTraining, found: RateRange, rate: float) -> list[Finding]:
+    start = training.measure_start()
+    # Of the same examples each time: so small a change would be lost between two batches.
+    before, reached, reachable = (
+        training.finish(rates) for rates in ([], rise_to(rate), rise_to(found.suggestion))
     )
+    gained, gainable = before - reached, before - reachable
+    if not start.is_clearly_above(reachable) or gained >= NEXT_TO_NOTHING * gainable:
+        return []
+    probe = Probe(rate, found.suggestion, replace(start, mean=before), reached, reachable)
+    return [
+        Finding(
+            "lr_too_low",
+            "warning",
+            evidence=probe.evidence,
+            cause=f"The learning rate {rate:.3g} is {found.suggestion / rate:,.0f} times below one "
+            f"that trains: in {PROBE_STEPS} steps the loss goes from {before:.6g} to "
+            f"{reached:.6g}; at {found.suggestion:.2g} it falls to {reachable:.4g}.",
+            remedy=f"Raise the learning rate to about {found.suggestion:.2g}.",
+            reference=REFERENCE,
+        )
+    ]
 
 
 def _describe_range(found: RateRange) -> str:

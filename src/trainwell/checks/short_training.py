@@ -6,7 +6,6 @@ import copy
 import itertools
 import math
 import statistics
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn, optim
 from torch.optim import Optimizer
 
+from trainwell.checks.stopwatch import Stopwatch
 from trainwell.checks.subject import Subject
 from trainwell.data.seeding import derive_seed
 from trainwell.errors import RecipeError
@@ -24,8 +24,11 @@ MOMENTUM = 0.9
 """Of gradient descent where the subject has no optimiser."""
 POOL = 2048
 """Training examples from which batches are drawn: preparing all of a large set takes too long."""
+SCORED = 512
 BATCHES_AT_START = 12
 TIMED_STEPS = 3
+CLEAR_FALL = 0.01
+"""Share of the loss."""
 OWN_STEP_LENGTH = (optim.LBFGS, optim.Rprop, BFGS, Newton)
 """Optimisers that find the length of a step themselves, whatever the rate."""
 NOT_COPIED = ("step", "zero_grad", "defaults", "state", "param_groups")
@@ -49,6 +52,10 @@ class StartLevel:
     def ceiling(self) -> float:
         """What the loss of a batch hardly exceeds without a change for the worse."""
         return self.mean + 3 * self.deviation + 1e-6 * abs(self.mean)
+
+    def is_clearly_above(self, loss: float) -> bool:
+        """Whether a training that came to this loss has learned something."""
+        return loss < self.mean - self.deviation - CLEAR_FALL * abs(self.mean)
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,34 @@ class ShortTraining:
             order: Number of the order of examples; the same number gives the same order.
             stop: Asked after each loss whether to end.
         """
+        with self._randomness(order):
+            return self._train(rates, order, stop)[0]
+
+    def finish(self, rates: Iterable[float], order: int = 0) -> float:
+        """The loss of up to `SCORED` examples after a training: less noisy than its last batches.
+
+        In training mode: in so short a training, normalisation has no running averages to go by.
+
+        Args:
+            rates: Of the updates, in turn; none: the loss of the start.
+            order: As `run` takes it.
+
+        Returns:
+            Infinite where a loss was not finite.
+        """
+        with self._randomness(order):
+            losses, model = self._train(rates, order, None)
+            if losses and math.isinf(losses[-1]):
+                return math.inf
+            with torch.no_grad():
+                loss = self._loss(model, self.inputs[:SCORED], self.targets[:SCORED])
+        return _finite(float(loss))
+
+    def _train(
+        self, rates: Iterable[float], order: int, stop: Stop | None
+    ) -> tuple[list[float], nn.Module]:
         losses: list[float] = []
-        with self._randomness(order), torch.enable_grad():
+        with torch.enable_grad():
             model, optimizer = self._replicate()
             shares = _shares_of(optimizer)
             for rate, (inputs, targets) in zip(rates, self._batches(order), strict=False):
@@ -99,7 +132,7 @@ class ShortTraining:
                     break
                 _set_rate(optimizer, rate, shares)
                 self._update(model, optimizer, loss)
-        return losses
+        return losses, model
 
     def measure_start(self) -> StartLevel:
         """The loss of the untrained model."""
@@ -113,10 +146,10 @@ class ShortTraining:
 
     def time_step(self) -> float:
         """Seconds that one update takes."""
-        began: list[float] = []
+        watch, began = Stopwatch(), list[float]()
 
         def note(_: Sequence[float]) -> bool:
-            began.append(time.monotonic())
+            began.append(watch.read())
             return False
 
         self.run([0.0] * (TIMED_STEPS + 1), stop=note)

@@ -38,6 +38,10 @@ def find_break(
         levels: Losses to compare with.
     """
     tell = _Teller(few, attempt, levels)
+    if not math.isfinite(attempt.losses[0]):
+        cause = "the very first loss is not finite"
+        remedy = "Look for a logarithm or a division by zero in the model and its loss."
+        return tell.finding("exploding_or_nan", "error", "", cause, remedy)
     severed = _find_severed(subject, few)
     if severed is not None:
         return tell.finding("detach_inplace", "error", *severed)
@@ -63,10 +67,6 @@ def explain_unfitted(
         levels: Losses to compare with.
     """
     tell = _Teller(few, attempt, levels)
-    if math.isinf(attempt.reached):
-        cause = "the loss of the first batches is not finite"
-        remedy = "Look for a logarithm or a division by zero in the model and its loss."
-        return [tell.finding("exploding_or_nan", "error", "", cause, remedy)]
     share = levels.share(attempt.reached)
     if _is_as_good_as_linear(subject, few, levels, share):
         return []
