@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from trainwell import models
     from trainwell.api import explain, fit, load, load_run, resume
     from trainwell.checking import check
+    from trainwell.checks.gradient_report import GradientReport
+    from trainwell.checks.gradients import check_function_gradient, check_gradients
+    from trainwell.checks.rate_range import RateRange
     from trainwell.checks.verdict import CheckReport
     from trainwell.cross_validation import cross_validate, resume_cross_validation
     from trainwell.data.dataset import Dataset
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from trainwell.explanation import Explanation
     from trainwell.findings import Finding
     from trainwell.fold_results import CrossValidation
+    from trainwell.rate_finder import find_learning_rate
     from trainwell.run import Run
     from trainwell.training import transfer
     from trainwell.training.recipe import Recipe
@@ -31,13 +35,18 @@ __all__ = [
     "Dataset",
     "Explanation",
     "Finding",
+    "GradientReport",
+    "RateRange",
     "Recipe",
     "Run",
     "TrainwellError",
     "__version__",
     "check",
+    "check_function_gradient",
+    "check_gradients",
     "cross_validate",
     "explain",
+    "find_learning_rate",
     "fit",
     "load",
     "load_run",
@@ -53,12 +62,17 @@ _HOMES = {
     "Dataset": "trainwell.data.dataset",
     "Explanation": "trainwell.explanation",
     "Finding": "trainwell.findings",
+    "GradientReport": "trainwell.checks.gradient_report",
+    "RateRange": "trainwell.checks.rate_range",
     "Recipe": "trainwell.training.recipe",
     "Run": "trainwell.run",
     "TrainwellError": "trainwell.errors",
     "check": "trainwell.checking",
+    "check_function_gradient": "trainwell.checks.gradients",
+    "check_gradients": "trainwell.checks.gradients",
     "cross_validate": "trainwell.cross_validation",
     "explain": "trainwell.api",
+    "find_learning_rate": "trainwell.rate_finder",
     "fit": "trainwell.api",
     "load": "trainwell.api",
     "load_run": "trainwell.api",

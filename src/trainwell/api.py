@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from trainwell.checks.before_training import check_before_training
 from trainwell.data.adapt import adapt
 from trainwell.data.dataset import Dataset
 from trainwell.data.sources import load, reload
@@ -27,6 +28,7 @@ from trainwell.training.about import read_about, read_result
 from trainwell.training.checkpoint import Checkpoint, Damaged, newest_checkpoint, quarantine
 from trainwell.training.defaults import complete_recipe, explain_recipe, recipe_of
 from trainwell.training.deterministic import only_deterministic
+from trainwell.training.environment import describe_environment
 from trainwell.training.final_weights import final_weights
 from trainwell.training.fingerprint import digest_recipe, fingerprint, list_changes
 from trainwell.training.fitting import (
@@ -40,7 +42,6 @@ from trainwell.training.observer import Observer
 from trainwell.training.precision import PLAIN, Resolved
 from trainwell.training.recipe import Recipe
 from trainwell.training.run_folder import RunFolder
-from trainwell.training.session import describe_environment
 from trainwell.training.signals import StopRequest
 from trainwell.version import __version__
 
@@ -93,6 +94,8 @@ def fit(
         with folder.lock():
             about = spec.to_dict() if spec else {"own": model_origin or type(module).__qualname__}
             write_parts(folder, setting)
+            if complete.check:
+                check_before_training(folder, setting, f"{title_of(module)} on {dataset.name}")
             described = describe_run(folder.path.name, setting, about)
             run_training(folder, setting, stop, described, observers)
         return Run(folder, module, dataset, loss_fn)

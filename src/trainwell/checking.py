@@ -17,7 +17,7 @@ from trainwell.checks.prepared import subject_of_setting
 from trainwell.checks.subject import Subject
 from trainwell.checks.suite import CHECKS, run_checks
 from trainwell.checks.verdict import CheckReport
-from trainwell.data.dataset import Dataset, Task
+from trainwell.data.dataset import Task
 from trainwell.data.draw import Augmentation
 from trainwell.models.catalogue import spec_of
 from trainwell.nn.losses import Loss
@@ -64,7 +64,7 @@ def check(
     Raises:
         DataError, ModelError, RecipeError: What was given cannot be trained at all.
     """
-    if isinstance(model, nn.Module) and recipe is None and _is_hand_written(data):
+    if isinstance(model, nn.Module) and recipe is None and is_hand_written(data):
         subject = subject_of(
             model,
             data,
@@ -78,18 +78,23 @@ def check(
             seed=seed,
         )
     else:
-        subject = _subject_of_fit(model, data, as_recipe(recipe), loss_fn)
+        subject = subject_of_fit(model, data, as_recipe(recipe), loss_fn)
     return run_checks(subject, CHECKS)
 
 
-def _is_hand_written(data: Any) -> bool:
+def is_hand_written(data: Any) -> bool:
+    """Whether data is what a program hands to its model, not what `load` makes a data set of."""
     return isinstance(data, tuple | list | TorchDataset | DataLoader)
 
 
-def _subject_of_fit(
+def subject_of_fit(
     model: str | nn.Module, data: Any, recipe: Recipe, loss_fn: Loss | None
 ) -> Subject:
-    """What `fit` would train, on a copy of the model."""
+    """What `fit` would train, on a copy of the model.
+
+    Raises:
+        DataError, ModelError, RecipeError: It cannot be trained at all.
+    """
     module, dataset = match(copy.deepcopy(model), data, recipe)
     complete = complete_recipe(recipe, dataset, spec_of(module))
     setting = prepare(module, dataset, complete, loss_fn, PLAIN)

@@ -18,7 +18,7 @@ from trainwell.models.catalogue import CATALOGUE, find_entry
 from trainwell.nn.losses import choose_loss
 from trainwell.nn.objective import OwnObjective, make_objective
 from trainwell.optim.optimizers import OPTIMIZERS
-from trainwell.training.session import count_parameters
+from trainwell.training.trial import count_parameters
 
 IMAGE = (3, 32, 32)
 HEAVY = 5_000_000

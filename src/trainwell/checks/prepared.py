@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from trainwell.checks.subject import Part, Subject
 from trainwell.data.augment import compose
 from trainwell.data.batches import open_reader
 from trainwell.data.dataset import Split
 from trainwell.nn.losses import l1_penalty, l2_penalty
+from trainwell.optim.optimizers import build_optimizer
+from trainwell.training.recipe import Recipe
 from trainwell.training.session import Setting
 
 STREAMED_SAMPLE = 2048
@@ -39,6 +43,8 @@ def subject_of_setting(setting: Setting, title: str) -> Subject:
         classes=data.classes,
         columns=data.columns,
         learning_rate=recipe.learning_rate,
+        build_optimizer=_optimizer_of(recipe),
+        clip_norm=recipe.clip_norm,
         prepare=data.preprocess,
         encode=data.preprocess.encode_targets,
         penalty=_penalty(recipe.l1, recipe.l2),
@@ -47,6 +53,17 @@ def subject_of_setting(setting: Setting, title: str) -> Subject:
         title=title,
         seed=recipe.seed,
         device=setting.device,
+    )
+
+
+def _optimizer_of(recipe: Recipe) -> Callable[[nn.Module], Optimizer]:
+    assert recipe.optimizer and recipe.learning_rate
+    return partial(
+        build_optimizer,
+        recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay or 0.0,
+        momentum=recipe.momentum,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,6 +16,8 @@ from trainwell.data.draw import Augmentation, Draw
 from trainwell.data.seeding import derive_seed
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import make_objective
+
+Seen = TypeVar("Seen")
 
 
 def as_they_are(values: Tensor) -> Tensor:
@@ -66,6 +69,9 @@ class Subject:
         columns: Names of the columns of a table; else empty.
         optimizer: The user's; None: not given.
         learning_rate: The highest of the training; None: not known.
+        build_optimizer: Makes one like that of the training for a copy of the model; None: not
+            known, or a copy of `optimizer` does.
+        clip_norm: To which gradients are scaled down in training; None: not, or not known.
         prepare: Makes of inputs as held what the model sees.
         encode: Makes of targets as held what the loss sees.
         penalty: Of a model's parameters, added to the loss while training; None: there is none.
@@ -87,6 +93,8 @@ class Subject:
     columns: tuple[str, ...] = ()
     optimizer: Optimizer | None = None
     learning_rate: float | None = None
+    build_optimizer: Callable[[nn.Module], Optimizer] | None = None
+    clip_norm: float | None = None
     prepare: Callable[[Tensor], Tensor] = as_they_are
     encode: Callable[[Tensor], Tensor] = as_they_are
     penalty: Callable[[nn.Module], Tensor] | None = None
@@ -96,6 +104,13 @@ class Subject:
     title: str = ""
     seed: int = 0
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    _seen: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, look: Callable[[Subject], Seen]) -> Seen:
+        """What a function of this subject gives, computed once for all checks that ask for it."""
+        if look not in self._seen:
+            self._seen[look] = look(self)
+        return self._seen[look]
 
     def generator(self, purpose: str) -> Generator:
         """Random numbers of one check, alike each time."""

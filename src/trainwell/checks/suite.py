@@ -6,8 +6,36 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from trainwell.checks.activations import check_activations
+from trainwell.checks.augmentation import check_augmentation
+from trainwell.checks.balance import check_balance
+from trainwell.checks.batch_normalisation import check_batch_normalisation
+from trainwell.checks.dropout_strength import check_dropout_strength
+from trainwell.checks.duplicates import check_duplicates
+from trainwell.checks.evaluation_mode import check_evaluation_mode
+from trainwell.checks.given_optimizer import check_given_optimizer
+from trainwell.checks.gradient_scale import check_gradient_scale
+from trainwell.checks.gradients import look_at_gradients
+from trainwell.checks.initial_loss import check_initial_loss
+from trainwell.checks.initial_weights import check_initial_weights
+from trainwell.checks.label_leak import check_label_leak
+from trainwell.checks.label_noise import check_label_noise
+from trainwell.checks.labels import check_labels
+from trainwell.checks.learning_rate import check_learning_rate
+from trainwell.checks.loss_fits import check_loss_fits
+from trainwell.checks.loss_reduction import check_loss_reduction
+from trainwell.checks.near_duplicates import check_near_duplicates
+from trainwell.checks.order import check_order
+from trainwell.checks.output_range import check_output_range
+from trainwell.checks.parameters import check_parameters
+from trainwell.checks.scales import check_scales
+from trainwell.checks.split_scale import check_split_scale
 from trainwell.checks.state_as_found import state_as_found
 from trainwell.checks.subject import Subject
+from trainwell.checks.tiny_subset import check_tiny_subset
+from trainwell.checks.trained_parameters import check_trained_parameters
+from trainwell.checks.trial_at_rate import check_trial_at_rate
+from trainwell.checks.values import check_values
 from trainwell.checks.verdict import CheckReport, Verdict, skip
 from trainwell.errors import TrainwellError, first_line
 
@@ -31,7 +59,36 @@ class NamedCheck:
     needs_healthy_data: bool = True
 
 
-CHECKS: tuple[NamedCheck, ...] = ()
+CHECKS: tuple[NamedCheck, ...] = (
+    NamedCheck("values", check_values, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("labels", check_labels, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("balance", check_balance, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("duplicates", check_duplicates, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("order", check_order, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("scales", check_scales, is_cheap=True),
+    NamedCheck("split scale", check_split_scale, is_cheap=True),
+    NamedCheck("label leak", check_label_leak, is_cheap=True),
+    NamedCheck("near duplicates", check_near_duplicates),
+    NamedCheck("label noise", check_label_noise),
+    NamedCheck("augmentation", check_augmentation),
+    NamedCheck("initial weights", check_initial_weights, is_cheap=True),
+    NamedCheck("initial loss", check_initial_loss, is_cheap=True),
+    NamedCheck("loss and targets", check_loss_fits, is_cheap=True),
+    NamedCheck("loss over a batch", check_loss_reduction, is_cheap=True),
+    NamedCheck("range of the outputs", check_output_range, is_cheap=True),
+    NamedCheck("activations", check_activations, is_cheap=True),
+    NamedCheck("gradient in the layers", check_gradient_scale, is_cheap=True),
+    NamedCheck("parameters", check_parameters, is_cheap=True),
+    NamedCheck("trained parameters", check_trained_parameters, is_cheap=True),
+    NamedCheck("evaluation mode", check_evaluation_mode, is_cheap=True),
+    NamedCheck("batch normalisation", check_batch_normalisation, is_cheap=True),
+    NamedCheck("dropout", check_dropout_strength, is_cheap=True),
+    NamedCheck("optimiser", check_given_optimizer, is_cheap=True),
+    NamedCheck("steps at the given rate", check_trial_at_rate),
+    NamedCheck("gradients", look_at_gradients),
+    NamedCheck("tiny subset", check_tiny_subset),
+    NamedCheck("learning rate", check_learning_rate),
+)
 
 
 def run_checks(subject: Subject, checks: Sequence[NamedCheck]) -> CheckReport:

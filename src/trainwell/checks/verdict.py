@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from trainwell.errors import TrainwellError
 from trainwell.findings import Finding
+from trainwell.report.checks import write_check_page
 
 FAILING = ("error", "warning")
 
@@ -21,6 +25,7 @@ class Verdict:
         expected: What a healthy training has, such as `"about ln 10 = 2.303"`.
         findings: What is wrong, each with its cause and remedy; empty where nothing is.
         skipped: Why the check was not made; empty where it was.
+        picture: SVG of what was seen, for the page; empty where there is none.
     """
 
     check: str
@@ -28,6 +33,7 @@ class Verdict:
     expected: str
     findings: tuple[Finding, ...] = ()
     skipped: str = ""
+    picture: str = ""
 
     @property
     def passed(self) -> bool:
@@ -35,7 +41,7 @@ class Verdict:
         return not any(finding.severity in FAILING for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """This verdict as plain JSON types."""
+        """This verdict as plain JSON types, without its picture."""
         return {
             "check": self.check,
             "passed": self.passed,
@@ -88,6 +94,24 @@ class CheckReport:
             "verdicts": [verdict.to_dict() for verdict in self.verdicts],
             "findings": [finding.to_dict() for finding in self.findings],
         }
+
+    def write_page(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the report as one HTML file, with the pictures that the checks drew.
+
+        Raises:
+            TrainwellError: The file cannot be written.
+        """
+        target = Path(path)
+        pictures = [(v.check, v.picture) for v in self.verdicts if v.picture]
+        try:
+            write_check_page(self.to_dict(), pictures, target)
+        except OSError as error:
+            raise TrainwellError(
+                f"the page cannot be written: {error.strerror or error}",
+                where=str(target),
+                remedy="Give a file in a folder that exists and can be written",
+            ) from error
+        return target
 
     def __str__(self) -> str:
         return "\n".join([*_table(self.verdicts), *_explain(self.findings), self.summary()])

@@ -15,6 +15,7 @@ from typing import NoReturn
 from trainwell.cli.process import SignalledError, leaving_on_signals, open_missing_streams
 
 VERBS = {
+    "check": "look at data, model and recipe before they are trained",
     "fit": "train a model on data; leaves a run folder with a report",
     "resume": "go on with a run that was stopped",
     "predict": "predict new examples with a trained run",

@@ -32,13 +32,15 @@ def describe_epoch(reading: Mapping[str, Any], epochs: int, seconds: float) -> s
     return "  ".join([*parts, f"{seconds:.1f} s"])
 
 
-def describe_start(progress: Progress) -> str:
-    """One line on what is trained."""
+def describe_start(progress: Progress) -> list[str]:
+    """What is trained, what was done to the data, and what the checks before it found."""
     resumed = f", resumed at step {progress.first_step}" if progress.first_step else ""
-    return plain(
+    line = plain(
         f"training {progress.model} ({progress.parameters:,} parameters) on {progress.data}, "
         f"{progress.epochs} epochs of {progress.steps_per_epoch} steps{resumed}"
     )
+    checked = [plain(f"check: {progress.checked}")] if progress.checked else []
+    return [line, *describe_notes(progress.notes), *checked]
 
 
 class PlainProgress:
@@ -48,8 +50,7 @@ class PlainProgress:
         """Says what is trained."""
         self.epochs = progress.epochs
         self.began = time.monotonic()
-        say(describe_start(progress))
-        for line in describe_notes(progress.notes):
+        for line in describe_start(progress):
             say(line)
 
     def stepped(self, reading: Mapping[str, Any]) -> None:
@@ -89,8 +90,7 @@ class TerminalProgress:
         total = progress.epochs * progress.steps_per_epoch
         self.task = self.bar.add_task("training", total=total, completed=progress.first_step)
         with contextlib.suppress(OSError):
-            self.console.print(describe_start(progress))
-            for line in describe_notes(progress.notes):
+            for line in describe_start(progress):
                 self.console.print(line)
             self.bar.start()
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from trainwell.report.checks import show_checks
 from trainwell.report.curves import draw_curves
+from trainwell.report.document import render_document
+from trainwell.report.findings import show_findings
 from trainwell.report.markup import facts, section, text
 from trainwell.report.mistakes import show_evaluation
 from trainwell.report.pictures import show_contact_sheet
@@ -53,18 +53,12 @@ def render(folder: RunFolder) -> str:
             section("Training", f'<div class="curves">{curves}</div>'),
             show_evaluation(evaluation),
             show_contact_sheet(evaluation),
+            show_checks(folder.read_json_or_empty("check.json")),
             show_facts(folder, about),
             show_events(folder.read_events()),
         ]
     )
-    style = files("trainwell.report").joinpath("style.css").read_text(encoding="utf-8")
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_policy(style)}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{text(folder.path.name)} · trainwell</title><style>{style}</style></head>"
-        f"<body><main>{body}</main></body></html>"
-    )
+    return render_document(folder.path.name, body)
 
 
 def show_headline(
@@ -106,13 +100,6 @@ def tell_story(result: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) 
     )
 
 
-def show_findings(findings: Sequence[Mapping[str, Any]]) -> str:
-    """Each finding with evidence, cause and remedy."""
-    if not findings:
-        return section("Findings", '<p class="quiet">No findings were recorded.</p>')
-    return section("Findings", "".join(map(_show_finding, findings)))
-
-
 def show_facts(folder: RunFolder, about: Mapping[str, Any]) -> str:
     """Recipe, data and environment."""
     import tomllib
@@ -149,19 +136,6 @@ def show_events(events: Sequence[Mapping[str, Any]]) -> str:
     return section("Events", facts(pairs))
 
 
-def _show_finding(finding: Mapping[str, Any]) -> str:
-    severity = finding["severity"] if finding["severity"] in ("error", "warning") else "note"
-    effects = "".join(map(_show_finding, finding.get("effects", ())))
-    where = f" in {text(finding['where'])}" if finding.get("where") else ""
-    since = f", step {text(finding['step'])}" if finding.get("step") is not None else ""
-    return (
-        f'<article class="{severity}"><h3>{text(finding["code"])}<small>{severity}{where}{since}'
-        f"</small></h3><p>{text(finding.get('cause'))}</p><p><b>Remedy.</b> "
-        f"{text(finding.get('remedy'))}</p>{facts(finding.get('evidence', {}).items())}"
-        f"{effects}</article>"
-    )
-
-
 def _show_tile(name: str, value: Any) -> str:
     is_share = name.endswith("accuracy") and isinstance(value, int | float)
     shown = f"{value:.2%}" if is_share else text(value)
@@ -181,12 +155,3 @@ def _last_scores(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     epochs = [row for row in metrics if row.get("kind") == "epoch"]
     last = epochs[-1] if epochs else {}
     return {k: v for k, v in last.items() if k.startswith(("train_", "valid_"))}
-
-
-def _policy(style: str) -> str:
-    """Nothing is loaded and nothing runs; only this style is applied."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "
-        "form-action 'none'"
-    )

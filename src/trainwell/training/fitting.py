@@ -19,6 +19,7 @@ from trainwell.training.checkpoint import Checkpoint
 from trainwell.training.compilation import resolve_compilation
 from trainwell.training.contact_sheet import show_augmented
 from trainwell.training.digest import digest_weights
+from trainwell.training.environment import choose_device, describe_environment
 from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
 from trainwell.training.fingerprint import fingerprint
 from trainwell.training.nonfinite import describe_non_finite, describe_unmeasured
@@ -28,20 +29,13 @@ from trainwell.training.precision import Resolved, resolve_precision
 from trainwell.training.randomness import RunRandomness
 from trainwell.training.recipe import Recipe
 from trainwell.training.recording import RunRecorder
+from trainwell.training.refusals import refuse_untrainable
 from trainwell.training.run_folder import RunFolder
-from trainwell.training.session import (
-    Session,
-    Setting,
-    choose_device,
-    count_parameters,
-    describe_environment,
-    loss_for,
-    refuse_untrainable,
-    try_forward,
-)
+from trainwell.training.session import Session, Setting
 from trainwell.training.signals import StopRequest
 from trainwell.training.state import Position, TrainingState
 from trainwell.training.transfer import freeze, load_weights, read_weights
+from trainwell.training.trial import count_parameters, loss_for, try_forward
 
 TRIAL_EXAMPLES = 32
 
@@ -234,7 +228,7 @@ def run_training(
             reason = session.train()
         except NonFiniteError as error:
             error.run_folder = str(folder.path)
-            folder.write_findings([describe_non_finite(error).to_dict()])
+            _keep_finding(folder, describe_non_finite(error))
             _tell_ended(observers, "not_finite")
             raise
         except BaseException as error:
@@ -314,6 +308,7 @@ def _train_scores(epochs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Observer]) -> None:
     setting, loop = session.setting, session.loop
     model = folder.read_json("run.json")["model"]
+    checked = folder.read_json_or_empty("check.json")
     progress = Progress(
         epochs=setting.recipe.epochs or 0,
         steps_per_epoch=len(loop.batches),
@@ -323,6 +318,7 @@ def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Obser
         data=setting.data.name,
         parameters=count_parameters(setting.model),
         notes=() if loop.position.step else setting.data.notes,
+        checked="" if loop.position.step else checked.get("summary", ""),
     )
     for observer in observers:
         observer.started(progress)

@@ -20,6 +20,7 @@ class Progress:
         data: Its name.
         parameters: Numbers that are trained.
         notes: What the reader of the data did that the user should know; empty when resumed.
+        checked: What the look before the training found, in a line; empty when resumed.
     """
 
     epochs: int
@@ -30,6 +31,7 @@ class Progress:
     data: str
     parameters: int
     notes: tuple[str, ...] = ()
+    checked: str = ""
 
 
 class Observer(Protocol):

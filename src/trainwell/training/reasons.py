@@ -50,6 +50,7 @@ OF_DEFAULTS: Mapping[str, str] = {
     "layer_decay": "All layers learn at the same rate.",
     "unfreeze_every": "All layers are trained from the start.",
     "seed": "Any fixed number makes the run repeatable.",
+    "check": "A look before the training takes a moment and spares a training in vain.",
     "watch": "Reading the layers now and then costs little and shows what is wrong.",
     "device": "An accelerator is used where there is one.",
     "window": "Readings this far apart cost nothing that can be measured.",

@@ -84,6 +84,7 @@ class Recipe:
             first (gradual unfreezing, Howard & Ruder 2018). None: all from the start.
         loss: A name of `trainwell.nn.losses.LOSSES`; None: the loss of maximum likelihood.
         seed: Of initial weights, order, augmentation and dropout.
+        check: Whether data and model are looked at before the training.
         watch: Whether layers are read during the training (instrumented steps).
         device: `"auto"` (an accelerator if there is one), `"cpu"`, `"cuda"`, `"cuda:1"`, ...
         window: Updates between two readings of the training loss.
@@ -123,6 +124,7 @@ class Recipe:
     layer_decay: float | None = None
     unfreeze_every: int | None = None
     seed: int = 0
+    check: bool = True
     watch: bool = True
     device: str = "auto"
     window: int = 50
@@ -180,6 +182,12 @@ class Recipe:
     def with_settings(self, settings: Mapping[str, str]) -> Recipe:
         """This recipe with fields set from text, as `--set FIELD=VALUE` gives them."""
         return self.replace(**{name: parse_setting(name, text) for name, text in settings.items()})
+
+
+def micro_batch_of(recipe: Recipe) -> int:
+    """Examples in one forward pass of a complete recipe."""
+    assert recipe.batch_size is not None
+    return recipe.batch_size
 
 
 def parse_setting(name: str, text: str) -> Any:

@@ -2,46 +2,36 @@
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from trainwell.data.augment import compose, refuse_unsuited
+from trainwell.data.augment import compose
 from trainwell.data.batches import Batch, Batches, open_reader
 from trainwell.data.dataset import Dataset, Split
 from trainwell.errors import (
-    DataError,
-    ModelError,
     NonFiniteError,
-    RecipeError,
-    TrainwellError,
-    first_line,
 )
-from trainwell.nn.losses import Loss, choose_loss
-from trainwell.nn.objective import OwnObjective, make_objective
+from trainwell.nn.losses import Loss
+from trainwell.nn.objective import make_objective
 from trainwell.optim.averaging import WeightAverage, build_averaging, has_batch_norm
 from trainwell.optim.optimizers import build_optimizer, find_optimizer
 from trainwell.optim.penalties import Penalty, multiplying
 from trainwell.optim.schedules import Plateau, build_schedule
-from trainwell.training.deterministic import explain_nondeterministic
 from trainwell.training.dropout_plan import DropoutPlan
 from trainwell.training.early_stop import EarlyStop
-from trainwell.training.evaluation import Evaluator, evaluating
+from trainwell.training.evaluation import Evaluator
 from trainwell.training.loop import Loop, NonFiniteStep, Recorder
-from trainwell.training.metrics import Totals, is_classification
-from trainwell.training.model_failure import explain_cut_off
+from trainwell.training.metrics import Totals
 from trainwell.training.nonfinite import explain_non_finite
 from trainwell.training.observer import Observer
 from trainwell.training.precision import Resolved
 from trainwell.training.randomness import RunRandomness
 from trainwell.training.rates import plan_rates
-from trainwell.training.recipe import Recipe
+from trainwell.training.recipe import Recipe, micro_batch_of
 from trainwell.training.searching_step import SearchingStep
 from trainwell.training.selection import Selection
 from trainwell.training.signals import StopRequest
@@ -274,165 +264,3 @@ def plan_dropout(setting: Setting) -> DropoutPlan | None:
         return None
     schedule = build_schedule(recipe.dropout_schedule, what="dropout_schedule")
     return DropoutPlan(setting.model, schedule, recipe.epochs or 0)
-
-
-def micro_batch_of(recipe: Recipe) -> int:
-    """Examples in one forward pass of a complete recipe."""
-    assert recipe.batch_size is not None
-    return recipe.batch_size
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a recipe.
-
-    Raises:
-        RecipeError: torch does not know it, or this machine does not have it.
-    """
-    if name == "auto":
-        accelerator = torch.accelerator.current_accelerator(check_available=True)
-        return accelerator or torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise RecipeError(
-            f"device {name!r} cannot be used: {reason}", where="recipe", remedy="Use auto or cpu"
-        ) from error
-    return device
-
-
-def refuse_untrainable(recipe: Recipe, model: nn.Module, data: Dataset) -> None:
-    """Stops before the first step where the training could not work.
-
-    Raises:
-        ModelError: Nothing in the model can be trained.
-        DataError: A split is empty, batch normalisation would see single examples only, or an
-            augmentation of images meets other inputs.
-        RecipeError: Examples cannot be mixed.
-    """
-    parts = {"training": data.train, "validation": data.valid, "test": data.test}
-    for name, part in parts.items():
-        if part is not None and len(part) == 0:
-            raise DataError(
-                f"the {name} split is empty", where=data.name, remedy="Give it some examples"
-            )
-    refuse_unsuited(recipe.augment or (), data.input_shape)
-    if recipe.mixup is not None:
-        refuse_unmixable(model, data)
-    if not any(p.requires_grad for p in model.parameters()):
-        raise ModelError(
-            "the model has no parameter that can be trained",
-            remedy="Register layers as attributes, and leave requires_grad on",
-        )
-    smallest = min(micro_batch_of(recipe), len(data.train))
-    if has_batch_norm(model) and smallest == 1:
-        raise DataError(
-            "batch normalisation cannot be trained on batches of one example",
-            where=f"batch_size {recipe.batch_size}, {len(data.train)} training examples",
-            remedy="Use a larger batch_size, or a model without batch normalisation",
-        )
-
-
-def refuse_unmixable(model: nn.Module, data: Dataset) -> None:
-    """Stops where there are no two targets whose losses could be mixed.
-
-    Raises:
-        RecipeError: The task is no classification, or the model has an objective of its own.
-    """
-    obstacle = ""
-    if not is_classification(data.task):
-        obstacle = f"to a {data.task}, only to a classification"
-    elif isinstance(model, OwnObjective):
-        obstacle = f"to a {type(model).__name__}, which is trained by a rule of its own"
-    if obstacle:
-        raise RecipeError(
-            f"mixup does not apply {obstacle}", where="recipe", remedy="Leave mixup open"
-        )
-
-
-def try_forward(model: nn.Module, loss_of: Callable[[int], Loss], batch: Batch) -> Loss:
-    """Runs one batch in evaluation mode; the loss that suits the outputs.
-
-    Args:
-        model: Left as it is.
-        loss_of: The loss for a number of outputs.
-        batch: A few examples.
-
-    Raises:
-        ModelError: The model cannot take the inputs, or its outputs do not fit the targets.
-    """
-    try:
-        with evaluating(model), torch.enable_grad():
-            loss = loss_of(_width(model(batch.inputs)))
-            _, value = make_objective(model, loss)(batch.inputs, batch.targets)
-        # A model may well cut its gradient off in evaluation mode only.
-        if not value.requires_grad:
-            _refuse_cut_off(copy.deepcopy(model), loss, batch)
-    except TrainwellError:
-        raise
-    except Exception as error:
-        refused = explain_nondeterministic(error)
-        raise refused or ModelError(
-            f"the model fails on inputs {tuple(batch.inputs.shape)} with targets "
-            f"{tuple(batch.targets.shape)}: {first_line(error)}",
-            remedy="Check the shapes the model expects and puts out",
-        ) from error
-    return loss
-
-
-def _refuse_cut_off(replica: nn.Module, loss: Loss, batch: Batch) -> None:
-    with torch.enable_grad():
-        _, value = make_objective(replica.train(), loss)(batch.inputs, batch.targets)
-    if not value.requires_grad:
-        raise explain_cut_off("trying the model out")
-
-
-def _width(outputs: Any) -> int:
-    if not isinstance(outputs, Tensor):
-        raise TypeError(f"the model puts out {type(outputs).__name__}, not a tensor")
-    return 1 if outputs.ndim == 1 else outputs.shape[1]
-
-
-def loss_for(data: Dataset, recipe: Recipe) -> Callable[[int], Loss]:
-    """The loss of a data set's task for a number of outputs.
-
-    Raises:
-        ModelError: The number of outputs does not fit the classes.
-    """
-
-    def choose(outputs: int) -> Loss:
-        allowed = {data.outputs, 2} if data.task == "binary" else {data.outputs}
-        if outputs not in allowed:
-            raise ModelError(
-                f"the model puts out {outputs} numbers for an example, the data needs "
-                f"{data.outputs}",
-                remedy=f"Give its last layer {data.outputs} outputs",
-            )
-        return choose_loss(data.task, outputs, recipe.label_smoothing, recipe.loss)
-
-    return choose
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Numbers that are trained."""
-    return sum(math.prod(p.shape) for p in model.parameters() if p.requires_grad)
-
-
-def describe_environment(device: torch.device) -> Mapping[str, str]:
-    """Versions and machine, as the run folder keeps them."""
-    import platform
-
-    import numpy
-
-    from trainwell.version import __version__
-
-    return {
-        "trainwell": __version__,
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-        "python": platform.python_version(),
-        "device": str(device),
-        "platform": platform.platform(),
-        "threads": str(torch.get_num_threads()),
-    }

@@ -1,0 +1,141 @@
+"""Which loss a function of outputs and targets is: by its name, or by what it gives."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainwell.nn import losses
+from trainwell.nn.losses import Loss
+
+LossName = Literal[
+    "cross_entropy",
+    "negative_log_likelihood",
+    "binary_cross_entropy",
+    "binary_cross_entropy_of_logits",
+    "squared_error",
+    "absolute_error",
+    "huber",
+    "hinge",
+    "perceptron",
+    "kullback_leibler",
+]
+BY_CLASS: dict[type[nn.Module], LossName] = {
+    nn.CrossEntropyLoss: "cross_entropy",
+    nn.NLLLoss: "negative_log_likelihood",
+    nn.BCELoss: "binary_cross_entropy",
+    nn.BCEWithLogitsLoss: "binary_cross_entropy_of_logits",
+    nn.MSELoss: "squared_error",
+    nn.L1Loss: "absolute_error",
+    nn.SmoothL1Loss: "huber",
+    nn.HuberLoss: "huber",
+    nn.MultiMarginLoss: "hinge",
+    nn.KLDivLoss: "kullback_leibler",
+}
+BY_FUNCTION: dict[Callable[..., Any], LossName] = {
+    functional.cross_entropy: "cross_entropy",
+    functional.nll_loss: "negative_log_likelihood",
+    functional.binary_cross_entropy: "binary_cross_entropy",
+    functional.binary_cross_entropy_with_logits: "binary_cross_entropy_of_logits",
+    functional.mse_loss: "squared_error",
+    functional.l1_loss: "absolute_error",
+    functional.smooth_l1_loss: "huber",
+    functional.huber_loss: "huber",
+    functional.multi_margin_loss: "hinge",
+    functional.kl_div: "kullback_leibler",
+    losses.squared_error: "squared_error",
+    losses.binary_cross_entropy: "binary_cross_entropy_of_logits",
+    losses.multiclass_hinge: "hinge",
+    losses.perceptron_criterion: "perceptron",
+}
+CANDIDATES: tuple[tuple[LossName, Callable[..., Tensor]], ...] = (
+    ("cross_entropy", functional.cross_entropy),
+    ("binary_cross_entropy_of_logits", functional.binary_cross_entropy_with_logits),
+    ("squared_error", functional.mse_loss),
+    ("negative_log_likelihood", functional.nll_loss),
+    ("binary_cross_entropy", functional.binary_cross_entropy),
+    ("absolute_error", functional.l1_loss),
+    ("huber", functional.smooth_l1_loss),
+)
+SAME = 1e-4
+CLASS_LOSSES: tuple[LossName, ...] = ("cross_entropy", "negative_log_likelihood", "hinge")
+DISTANCES: tuple[LossName, ...] = ("squared_error", "absolute_error", "huber")
+
+
+@dataclass(frozen=True)
+class KnownLoss:
+    """What is known of a loss.
+
+    Attributes:
+        name: None: it is none of those that are known.
+        sign: −1 where it is the negative of the loss of that name.
+    """
+
+    name: LossName | None
+    sign: int = 1
+
+
+def know_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> KnownLoss:
+    """Which loss it is.
+
+    Args:
+        loss: A module, a function of torch, or the user's own, which is tried.
+        outputs: Of the model.
+        targets: As the loss sees them.
+    """
+    plain = loss.func if isinstance(loss, partial) else loss
+    for kind, name in BY_CLASS.items():
+        if isinstance(plain, kind):
+            return KnownLoss(name)
+    if plain in BY_FUNCTION:
+        return KnownLoss(BY_FUNCTION[plain])
+    return _know_by_values(loss, outputs.detach(), targets)
+
+
+def _know_by_values(loss: Loss, outputs: Tensor, targets: Tensor) -> KnownLoss:
+    """By its value for random outputs: for all tasks alike, sums being multiples of the mean."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.rand(2, *outputs.shape, generator=generator).to(outputs)
+    values = [try_loss(loss, outputs, targets) for outputs in drawn]
+    if any(value is None or not value for value in values):
+        return KnownLoss(None)
+    for name, candidate in CANDIDATES:
+        known = [_try_candidate(candidate, outputs, targets) for outputs in drawn]
+        if any(value is None or not value for value in known):
+            continue
+        ratios = [value / other for value, other in zip(values, known, strict=True)]  # pyright: ignore[reportOperatorIssue]
+        if abs(ratios[0] / ratios[1] - 1) < SAME:
+            return KnownLoss(name, 1 if ratios[0] > 0 else -1)
+    return KnownLoss(None)
+
+
+def _try_candidate(candidate: Callable[..., Tensor], outputs: Tensor, targets: Tensor) -> Any:
+    """With shapes and types made to fit, as the user's function does for itself."""
+    value = try_loss(candidate, outputs, targets)
+    if value is None and outputs.numel() == targets.numel():
+        value = try_loss(candidate, outputs.flatten(), targets.flatten().to(outputs.dtype))
+    if value is None and not targets.is_floating_point():
+        value = try_loss(candidate, outputs, targets.flatten().long())
+    if value is None and targets.numel() == len(targets):
+        value = try_loss(candidate, outputs, targets.flatten().long())
+    return value
+
+
+@torch.no_grad()
+def try_loss(loss: Loss, outputs: Tensor, targets: Tensor) -> float | None:
+    """The value of a loss, or None where it cannot be computed or is no finite number."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value = loss(outputs, targets)
+        number = float(value)
+    except Exception:
+        return None
+    return number if abs(number) < float("inf") else None
