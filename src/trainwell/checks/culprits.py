@@ -7,7 +7,6 @@ one: each alone, on the inputs that it has in the network, against its own centr
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from trainwell.checks.central_difference import Comparer, Problem
 from trainwell.checks.double_precision import Replay
@@ -70,7 +70,11 @@ class Call:
 
 
 class Cuts(TorchFunctionMode):
-    """Context that notes what takes tensors out of the graph."""
+    """Context that notes what takes tensors out of the graph.
+
+    Attributes:
+        noted: Such as `"detach()"`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,50 +91,57 @@ class Cuts(TorchFunctionMode):
 
 
 def record_calls(
-    model: nn.Module, inputs: tuple[Any, ...], loss: Callable[[Any], Tensor]
-) -> list[Call]:
-    """The first call of each module and of the loss, children before their parents.
+    model: nn.Module, objective: Callable[[], tuple[Any, Tensor]], loss: Callable[..., Any]
+) -> tuple[list[Call], dict[str, int]]:
+    """How modules that may be wrong are called, and in which order all modules end.
 
     Args:
-        model: Run once.
-        inputs: Its arguments.
-        loss: Of the model's outputs.
+        model: Run once by the objective.
+        objective: Gives outputs and loss.
+        loss: Of the outputs.
+
+    Returns:
+        The first call of each, children before what holds them, the loss last; by name of a module
+        its turn.
     """
-    calls: dict[nn.Module, Call] = {}
-    finished: list[Call] = []
+    calls: dict[str, Call] = {}
+    turns: dict[str, int] = {}
     seen: set[Any] = set()
 
-    def enter(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            if module not in calls:
-                calls[module] = Call(name, module, _detach(args), _detach(kwargs))
+    def watch(name: str, module: nn.Module) -> None:
+        def enter(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            if name not in calls and has_own_backward(module):
+                calls[name] = Call(name, module, _detach(args), _detach(kwargs))
 
-        return hook
+        def leave(_: nn.Module, args: Any, output: Any) -> None:
+            turns.setdefault(name, len(turns))
+            if name in calls:
+                calls[name].functions |= find_functions(output, seen)
 
-    def leave(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        call = calls[module]
-        call.functions |= _new_functions(output, seen)
-        if call not in finished:
-            finished.append(call)
+        handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+        handles.append(module.register_forward_hook(leave))
 
-    handles = []
+    handles: list[RemovableHandle] = []
     for name, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(enter(name), with_kwargs=True))
-        handles.append(module.register_forward_hook(leave, with_kwargs=True))
+        watch(name, module)
     try:
         with torch.enable_grad():
-            outputs = model(*inputs)
+            outputs, value = objective()
     finally:
         for handle in handles:
             handle.remove()
-    with torch.enable_grad():
-        value = loss(outputs)
-    of_loss = Call(LOSS, loss, (_detach(outputs),), {}, _new_functions(value, seen))
-    return [*finished, of_loss]
+    of_loss = Call(LOSS, loss, (_detach(outputs),), {}, find_functions(value, seen))
+    turns[LOSS] = len(turns)
+    return [*sorted(calls.values(), key=lambda call: turns[call.name]), of_loss], turns
 
 
-def _new_functions(outputs: Any, seen: set[Any]) -> set[str]:
-    """Names of the custom functions in the graph of the outputs that were not met before."""
+def find_functions(outputs: Any, seen: set[Any]) -> set[str]:
+    """Names of the custom functions in the graph of the outputs.
+
+    Args:
+        outputs: Tensors, within tuples, lists and dicts too.
+        seen: Nodes of the graph that were met before; those met now are added.
+    """
     found: set[str] = set()
     waiting = [tensor.grad_fn for tensor in tensors_in(outputs).values() if tensor.grad_fn]
     while waiting:
@@ -195,15 +206,21 @@ def _examine_call(
     is_flat = all(not _moves(one) and one.comparison.analytic for one in wrong)
     return Culprit(
         call.name,
-        type(module).__name__
-        if isinstance(module, nn.Module)
-        else getattr(module, "__name__", type(module).__name__),
+        name_of(module),
         tuple(sorted(call.functions)),
         tuple(sorted(cuts.noted)),
-        bool(getattr(module, "_backward_hooks", None) or getattr(module, "_backward_pre_hooks", 0)),
+        _has_hooks(module),
         tuple(wrong),
         is_flat,
     )
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """What a reader knows a module or function by: of `MyFunction.apply` the class."""
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, type):
+        return owner.__name__
+    return getattr(function, "__name__", type(function).__name__)
 
 
 def _moves(gradient: GradientOf) -> bool:
@@ -283,12 +300,10 @@ def _copy(values: Any) -> Any:
     return _map(values, lambda tensor: tensor.clone())
 
 
-def is_own_code(call: Call) -> bool:
-    """Whether the backward pass can be wrong: it is not PyTorch's own, or has hooks."""
-    kind = type(call.module)
-    if kind is type(LOSS) or inspect.isfunction(call.module):
-        return True
-    has_hooks = getattr(call.module, "_backward_hooks", None) or getattr(
-        call.module, "_backward_pre_hooks", None
-    )
-    return bool(has_hooks) or not kind.__module__.startswith("torch.")
+def has_own_backward(module: nn.Module) -> bool:
+    """Whether its backward pass can be wrong: it is not PyTorch's own, or has hooks."""
+    return _has_hooks(module) or not type(module).__module__.startswith("torch.")
+
+
+def _has_hooks(module: object) -> bool:
+    return any(getattr(module, name, None) for name in ("_backward_hooks", "_backward_pre_hooks"))

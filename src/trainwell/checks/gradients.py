@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from trainwell.checks.batch_loss import (
+    BatchLoss,
+    CalledModule,
+    Penalty,
+    copy_for_batch,
+    train_briefly,
+)
 from trainwell.checks.central_difference import Comparer, Problem
 from trainwell.checks.culprits import (
     Call,
+    Cuts,
     find_culprits,
-    is_own_code,
+    find_functions,
     isolate,
+    name_of,
     record_calls,
     tensors_in,
 )
@@ -32,7 +41,8 @@ from trainwell.checks.gradient_report import GradientOf, GradientReport, allowed
 from trainwell.checks.gradient_search import examine
 from trainwell.checks.subject import Subject
 from trainwell.checks.verdict import Verdict, skip
-from trainwell.errors import ModelError, first_line
+from trainwell.errors import ModelError
+from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import OwnObjective
 from trainwell.training.randomness import RunRandomness
@@ -42,10 +52,6 @@ STEP_SIZE = 1e-5
 DIMENSIONS = 4
 EXAMPLES = 4
 BURN_IN = 5
-BURN_IN_RATE = 1e-3
-"""Of Adam: all weights leave their special initial values, such as zero, and go nowhere."""
-
-Penalty = Callable[[nn.Module], Tensor]
 
 
 def check_gradients(
@@ -94,32 +100,22 @@ def check_gradients(
             run in double precision, or its loss is not one finite number and always the same.
     """
     began = time.monotonic()
-    if isinstance(model, OwnObjective):
-        raise ModelError(
-            f"{type(model).__name__} has an objective of its own, whose gradient need not be that "
-            "of its value",
-            remedy="Check its parts with check_function_gradient",
-        )
-    few = _take(batch, examples)
-    module = model if isinstance(model, nn.Module) else _Called(model)
-    device = _device_of(module, few)
-    copied, loss = copy_module(module), _copy_loss(loss_fn)
-    with RunRandomness(seed, device), torch.compiler.set_stance("force_eager"):
-        _burn_in(copied, loss, few, penalty, burn_in)
-    for part in (copied, loss):
-        if isinstance(part, nn.Module):
-            make_double(part)
-    inputs, targets = as_double(few)
-    task = _Task(copied, loss, inputs, targets, penalty, dimensions, step_size, seed, device)
-    with _in_double(task.replay, device):
-        report = task.report()
-    return GradientReport(
-        report.gradients,
-        report.penalties,
-        report.findings,
-        report.allowed,
-        time.monotonic() - began,
-    )
+    task = copy_for_batch(model, loss_fn, batch, examples)
+    with RunRandomness(seed, task.device), torch.compiler.set_stance("force_eager"):
+        train_briefly(task, penalty, burn_in)
+    task = task.in_double()
+    replay = Replay(task.modules, seed, task.device)
+    comparing = Comparing(dimensions, step_size, allowed_error(count_layers(task.model)), seed)
+    with in_double(replay, task.device):
+        refuse_rules(task)
+        gradients = compare(task.parameters, lambda: replayed(task, replay)[1], comparing)
+        findings = explain(task, replay, gradients, comparing)
+        penalties: tuple[GradientOf, ...] = ()
+        if penalty is not None:
+            penalties = compare(task.parameters, lambda: penalty(task.model), comparing)
+            findings += explain_penalty(differing(penalties), comparing.allowed)
+    seconds = time.monotonic() - began
+    return GradientReport(gradients, penalties, tuple(findings), comparing.allowed, seconds)
 
 
 def check_function_gradient(
@@ -151,26 +147,18 @@ def check_function_gradient(
     modules = [module] if isinstance(module, nn.Module) else []
     device = next((t.device for t in tensors_in(inputs).values()), torch.device("cpu"))
     replay = Replay(modules, seed, device)
-    with _in_double(replay, device):
-        call = Call("", module, as_double(inputs), {})
-        problem = isolate(call, replay, seed)
-        if not problem.tensors:
-            raise ModelError("the function has no floating tensor among its inputs")
-        allowed = allowed_error(0)
-        gradients = examine(Comparer(problem, step_size, seed), dimensions, allowed)
-        name = getattr(function, "__name__", type(function).__name__)
-        owner = getattr(function, "__self__", None)
-        name = owner.__name__ if isinstance(owner, type) else name
-        places = {g.name: Place(g.name, "", name, 0) for g in gradients}
-        wrong = [g for g in gradients if g.outcome == "differs"]
-        findings = explain_wrong(wrong, [], places, {}, allowed)
-    return GradientReport(gradients, (), tuple(findings), allowed, time.monotonic() - began)
+    comparing = Comparing(dimensions, step_size, allowed_error(0), seed)
+    with in_double(replay, device):
+        problem = isolate(Call("", module, as_double(inputs), {}), replay, seed)
+        gradients = compare(problem.tensors, problem.compute, comparing)
+    places = {g.name: Place(g.name, "", name_of(function), 0) for g in gradients}
+    findings = explain_wrong(differing(gradients), [], places, {}, comparing.allowed)
+    seconds = time.monotonic() - began
+    return GradientReport(gradients, (), tuple(findings), comparing.allowed, seconds)
 
 
 def look_at_gradients(subject: Subject) -> Sequence[Verdict]:
     """The check of the suite: the gradients of a replica of the model on a few examples."""
-    if isinstance(subject.model, OwnObjective):
-        return [skip(CHECK, "the model follows a rule of its own, not the gradient of its loss")]
     if not any(parameter.requires_grad for parameter in subject.model.parameters()):
         return [skip(CHECK, "no parameter has a gradient")]
     report = check_gradients(
@@ -184,137 +172,105 @@ def look_at_gradients(subject: Subject) -> Sequence[Verdict]:
     return [Verdict(CHECK, report.summary(), expected, report.findings)]
 
 
-class _Called(nn.Module):
-    """A function as a module."""
+@dataclass(frozen=True)
+class Comparing:
+    """How gradients are compared.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        super().__init__()
-        self.function = function
+    Attributes:
+        dimensions: Single numbers of a tensor that are tried where they are needed.
+        step_size: Of the differences, at first.
+        allowed: Relative error that passes.
+        seed: Of all that is drawn.
+    """
 
-    def forward(self, *inputs: Any) -> Any:
-        return self.function(*inputs)
-
-
-@dataclass
-class _Task:
-    """One check: a copy in double precision, and what it is checked with."""
-
-    model: nn.Module
-    loss: Loss
-    inputs: Any
-    targets: Any
-    penalty: Penalty | None
     dimensions: int
     step_size: float
+    allowed: float
     seed: int
-    device: torch.device
 
-    def __post_init__(self) -> None:
-        parts = [part for part in (self.model, self.loss) if isinstance(part, nn.Module)]
-        self.replay = Replay(parts, self.seed, self.device)
-        self.arguments = self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
-        self.tensors = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
-        if isinstance(self.model, _Called):
-            self.tensors = {
-                f"input {place}": tensor.requires_grad_()
-                for place, tensor in enumerate(self.arguments)
-                if tensor.is_floating_point()
-            }
-        if not self.tensors:
-            raise ModelError(
-                "no parameter has a gradient", remedy="Set requires_grad of what is to be trained"
-            )
 
-    def report(self) -> GradientReport:
-        """What is found."""
-        allowed = allowed_error(sum(1 for p in self.model.parameters() if p.ndim > 1))
-        gradients = self._examine(self._data_loss, allowed)
-        wrong = [gradient for gradient in gradients if gradient.outcome == "differs"]
-        findings = self._explain(wrong, allowed)
-        penalties: tuple[GradientOf, ...] = ()
-        if self.penalty is not None:
-            penalty = self.penalty
-            penalties = self._examine(lambda: penalty(self.model), allowed)
-            findings += explain_penalty([g for g in penalties if g.outcome == "differs"], allowed)
-        return GradientReport(gradients, penalties, tuple(findings), allowed)
+def compare(
+    tensors: Mapping[str, Tensor], compute: Callable[[], Tensor], comparing: Comparing
+) -> tuple[GradientOf, ...]:
+    """How the gradient of a function with respect to each tensor comes out.
 
-    def _data_loss(self) -> Tensor:
-        self.replay.rewind()
-        return self.loss(self.model(*self.arguments), self.targets)
-
-    def _examine(self, compute: Callable[[], Tensor], allowed: float) -> tuple[GradientOf, ...]:
-        problem = Problem(self.tensors, compute)
-        return examine(Comparer(problem, self.step_size, self.seed), self.dimensions, allowed)
-
-    def _explain(self, wrong: Sequence[GradientOf], allowed: float) -> list[Any]:
-        """Findings: of what is wrong, and of custom functions that no parameter tells of."""
-        self.replay.rewind()
-        calls = record_calls(
-            self.model, self.arguments, lambda outputs: self.loss(outputs, self.targets)
+    Raises:
+        ModelError: There is no tensor, or the function cannot be evaluated soundly.
+    """
+    if not tensors:
+        raise ModelError(
+            "there is nothing with respect to which a gradient is taken",
+            remedy="Set requires_grad of what is to be trained, or give floating inputs",
         )
-        suspects = [call for call in calls if call.functions or (wrong and is_own_code(call))]
-        culprits = find_culprits(suspects, self.replay, allowed, self.step_size, self.seed)
-        turns = {call.name: turn for turn, call in enumerate(calls)}
-        places = {name: self._place(name, turns) for name in self.tensors}
-        return explain_wrong(wrong, culprits, places, turns, allowed)
+    comparer = Comparer(Problem(tensors, compute), comparing.step_size, comparing.seed)
+    return examine(comparer, comparing.dimensions, comparing.allowed)
 
-    def _place(self, name: str, turns: dict[str, int]) -> Place:
-        owner = name.rpartition(".")[0] if name in dict(self.model.named_parameters()) else ""
-        return Place(
-            name, owner, type(self.model.get_submodule(owner)).__name__, turns.get(owner, -1)
+
+def differing(gradients: Sequence[GradientOf]) -> list[GradientOf]:
+    """Those that are wrong."""
+    return [gradient for gradient in gradients if gradient.outcome == "differs"]
+
+
+def explain(
+    task: BatchLoss, replay: Replay, gradients: Sequence[GradientOf], comparing: Comparing
+) -> list[Finding]:
+    """Findings: of what is wrong, and of custom functions that no parameter tells of.
+
+    Args:
+        task: In double precision.
+        replay: Of its modules.
+        gradients: Of its parameters.
+        comparing: How modules are compared, each by itself.
+    """
+    wrong = differing(gradients)
+    with torch.enable_grad():
+        _, value = replayed(task, replay)
+    if not wrong and not find_functions(value, set()):
+        return []
+    calls, turns = record_calls(task.model, lambda: replayed(task, replay), task.loss_of)
+    suspects = [call for call in calls if call.functions or wrong]
+    culprits = find_culprits(
+        suspects, replay, comparing.allowed, comparing.step_size, comparing.seed
+    )
+    places = {name: _place(task.model, name, turns) for name in task.parameters}
+    return explain_wrong(wrong, culprits, places, turns, comparing.allowed)
+
+
+def replayed(task: BatchLoss, replay: Replay) -> tuple[Any, Tensor]:
+    """Outputs and loss, the same each time."""
+    replay.rewind()
+    return task.measure()
+
+
+def refuse_rules(task: BatchLoss) -> None:
+    """Refuses a model with an objective of its own whose value is not what is differentiated.
+
+    Raises:
+        ModelError: It is one.
+    """
+    if not isinstance(task.model, OwnObjective):
+        return
+    with Cuts() as cuts:
+        task.measure()
+    if cuts.noted:
+        raise ModelError(
+            f"{type(task.model).__name__} follows a rule of its own, which is not the gradient of "
+            "the loss that it shows"
         )
+
+
+def count_layers(model: nn.Module) -> int:
+    """Layers with weights."""
+    return sum(1 for parameter in model.parameters() if parameter.ndim > 1)
+
+
+def _place(model: nn.Module, name: str, turns: Mapping[str, int]) -> Place:
+    owner = "" if isinstance(model, CalledModule) else name.rpartition(".")[0]
+    return Place(name, owner, type(model.get_submodule(owner)).__name__, turns.get(owner, -1))
 
 
 @contextlib.contextmanager
-def _in_double(replay: Replay, device: torch.device):
+def in_double(replay: Replay, device: torch.device) -> Iterator[None]:
+    """Within, evaluations come out alike, and in double precision whatever the code asks for."""
     with replay.running(), torch.autocast(device.type, enabled=False), InDouble():
         yield
-
-
-def _take(batch: tuple[Any, Any], examples: int) -> tuple[Any, Any]:
-    inputs, targets = batch
-    if isinstance(inputs, tuple | list):
-        return tuple(part[:examples] for part in inputs), targets[:examples]
-    return inputs[:examples], targets[:examples]
-
-
-def _device_of(module: nn.Module, batch: tuple[Any, Any]) -> torch.device:
-    tensors = [*module.parameters(), *tensors_in(batch).values()]
-    return tensors[0].device if tensors else torch.device("cpu")
-
-
-def _copy_loss(loss: Loss) -> Loss:
-    return copy_module(loss) if isinstance(loss, nn.Module) else loss
-
-
-def _burn_in(
-    model: nn.Module, loss: Loss, batch: tuple[Any, Any], penalty: Penalty | None, steps: int
-) -> None:
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters or not steps:
-        return
-    inputs, targets = batch
-    before = [parameter.detach().clone() for parameter in parameters]
-    optimizer = torch.optim.Adam(parameters, lr=BURN_IN_RATE)
-    try:
-        with torch.enable_grad():
-            for _ in range(steps):
-                outputs = model(*inputs) if isinstance(inputs, tuple) else model(inputs)
-                value = loss(outputs, targets)
-                if penalty is not None:
-                    value = value + penalty(model)
-                optimizer.zero_grad()
-                if value.requires_grad:
-                    # Adam cannot tell gradients below 1e-8 from zero: the loss is scaled to one.
-                    (value / value.detach().abs().clamp(min=1e-30)).backward()
-                optimizer.step()
-    except Exception as error:
-        raise ModelError(
-            f"the model or its loss fails: {first_line(error)}",
-            remedy="Give a batch and a loss that the model can be trained with",
-        ) from error
-    optimizer.zero_grad()
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
-        with torch.no_grad():
-            for parameter, value in zip(parameters, before, strict=True):
-                parameter.copy_(value)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trainwell.checks.rate_range import Effort, RateRange, find_rate_range
+from trainwell.checks.rate_range import SHRINKAGE, Effort, RateRange, find_rate_range
 from trainwell.checks.short_training import ShortTraining, StartLevel, tail_of, with_batch_size
 from trainwell.checks.subject import Subject
 from trainwell.checks.verdict import Verdict, skip
@@ -16,7 +16,7 @@ from trainwell.nn.objective import OwnObjective
 
 NAME = "learning rate"
 REFERENCE = "Smith 2017; Bengio 2012"
-THOROUGH, BRIEF = Effort(120, 100, 1), Effort(100, 40, 1)
+THOROUGH, BRIEF = Effort(100, 80, 1), Effort(100, 40, 1)
 SWEEP_ONLY = Effort(60, 0, 1)
 SECONDS_OF_THOROUGH, SECONDS_OF_BRIEF, SECONDS_OF_SWEEP = 1.2, 3.0, 8.0
 SMALLEST_BATCH = 16
@@ -141,8 +141,8 @@ def choose_effort(training: ShortTraining) -> tuple[ShortTraining, Effort] | Non
 
 def _steps_of(effort: Effort) -> int:
     """Updates of a search, and of the probes after it."""
-    trials = 12 * effort.trial_steps // 4 + 5 * effort.trial_steps // 2 + 3 * effort.trial_steps
-    return effort.sweep_steps + trials + PROBE_STEPS
+    trials = sum(count * effort.trial_steps / 2**i for i, count in enumerate(reversed(SHRINKAGE)))
+    return effort.sweep_steps + round(trials) + PROBE_STEPS
 
 
 def planned_rate(subject: Subject) -> float | None:

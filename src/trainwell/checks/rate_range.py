@@ -18,12 +18,11 @@ EXPLODED = 4.0
 """A sweep ends where the loss is so many times that of the start."""
 RATIO = 2.0
 """Between two candidates."""
-CANDIDATES = 12
 ABOVE_MINIMUM = 4.0
 """The highest candidate as a multiple of the rate at which the loss of a sweep was lowest: while
 the rate grows, what a rate does is seen only after it has grown further.
 """
-SHRINKAGE = (12, 5, 3)
+SHRINKAGE = (12, 5, 4)
 """Candidates of each round, of which the next has twice the steps."""
 LARGEST_RATE = 64.0
 MOST_HALVINGS = 80
@@ -141,8 +140,7 @@ def find_rate_range(training: ShortTraining, effort: Effort) -> RateRange:
         return RateRange(_suggest_from_sweep(sweep, start, edge), edge, start.mean, sweep)
     trials = compete(training, top, effort)
     best = min((t for t in trials if t.steps == trials[-1].steps), key=lambda trial: trial.loss)
-    learned = best.loss < start.mean - start.deviation
-    suggestion = best.rate if learned else math.nan
+    suggestion = best.rate if start.is_clearly_above(best.loss) else math.nan
     return RateRange(suggestion, edge, start.mean, sweep, tuple(trials))
 
 
@@ -204,7 +202,7 @@ def _minimum_of(sweep: Sequence[Point]) -> float:
 def _suggest_from_sweep(sweep: Sequence[Point], start: StartLevel, edge: float) -> float:
     """A tenth of the rate at the minimum, and not above a tenth of the edge (Smith 2017)."""
     rate, loss = min(sweep, key=lambda point: point[1])
-    return min(rate, edge) / 10 if loss < start.mean - start.deviation else math.nan
+    return min(rate, edge) / 10 if start.is_clearly_above(loss) else math.nan
 
 
 def compete(training: ShortTraining, top: float, effort: Effort) -> list[Trial]:
@@ -216,7 +214,7 @@ def compete(training: ShortTraining, top: float, effort: Effort) -> list[Trial]:
         effort: `trial_steps` of the last round, and `repeats`.
     """
     trials: list[Trial] = []
-    candidates = [top / RATIO**i for i in range(CANDIDATES)]
+    candidates = [top / RATIO**i for i in range(SHRINKAGE[0])]
     for round_number, count in enumerate(SHRINKAGE):
         steps = max(4, effort.trial_steps >> (len(SHRINKAGE) - 1 - round_number))
         if trials:
@@ -228,9 +226,16 @@ def compete(training: ShortTraining, top: float, effort: Effort) -> list[Trial]:
 
 
 def neighbours(candidates: Sequence[float], best: float, count: int) -> list[float]:
-    """So many candidates around the best, in their order."""
-    place = candidates.index(best)
-    first = min(max(0, place - count // 2), len(candidates) - count)
+    """So many candidates around the best: one above it, the others from it downwards.
+
+    The longer a training, the lower the rate that is best for it.
+
+    Args:
+        candidates: From the highest to the lowest.
+        best: One of them.
+        count: How many.
+    """
+    first = min(max(0, candidates.index(best) - 1), len(candidates) - count)
     return list(candidates[first : first + count])
 
 

@@ -26,6 +26,8 @@ POOL = 2048
 """Training examples from which batches are drawn: preparing all of a large set takes too long."""
 BATCHES_AT_START = 12
 TIMED_STEPS = 3
+CLEAR_FALL = 0.01
+"""Share of the loss."""
 OWN_STEP_LENGTH = (optim.LBFGS, optim.Rprop, BFGS, Newton)
 """Optimisers that find the length of a step themselves, whatever the rate."""
 NOT_COPIED = ("step", "zero_grad", "defaults", "state", "param_groups")
@@ -49,6 +51,10 @@ class StartLevel:
     def ceiling(self) -> float:
         """What the loss of a batch hardly exceeds without a change for the worse."""
         return self.mean + 3 * self.deviation + 1e-6 * abs(self.mean)
+
+    def is_clearly_above(self, loss: float) -> bool:
+        """Whether a training that came to this loss has learned something."""
+        return loss < self.mean - self.deviation - CLEAR_FALL * abs(self.mean)
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,13 @@ from trainwell.nn.objective import OwnObjective
 from trainwell.training.evaluation import evaluating
 
 FIT, BLANK = "tiny subset", "blanked inputs"
-FITTED = 0.1
-"""Share of what a constant output leaves that may be left."""
 UNFITTED = 0.5
+"""Share of what a constant output leaves, above which nothing was fitted."""
 UNFITTED_RECONSTRUCTION = 0.95
 """A bottleneck is meant to lose something."""
 UNFITTED_IN_FEW_STEPS = 0.9
 MANY_STEPS = 100
-BLANK_FITS = 0.3
+BLANK_FITS = 0.4
 FEWEST_BLANK_STEPS = 30
 RATES_OF_SLOW = (1e-3,)
 
@@ -78,13 +77,16 @@ def check_tiny_subset(subject: Subject) -> Sequence[Verdict]:
     if levels is None:
         return [skip(FIT, "what a perfect and what a constant output lose cannot be told")]
     fitted = Fitted(few, fit(subject, few, FIRST_RATE, steps, levels.enough), levels, steps)
-    if fitted.share > FITTED:
+    allowed = _allowed_share(subject, steps)
+    if not fitted.share <= allowed:
         broken = find_break(subject, few, fitted.attempt, levels)
         if broken is not None:
             return [_describe(fitted, [broken])]
-        fitted = _search_further(subject, fitted)
-    if fitted.share > FITTED:
-        return [_judge(subject, fitted)]
+        fitted = _search_further(subject, fitted, allowed)
+    if not fitted.share <= allowed:
+        return [_describe(fitted, explain_unfitted(subject, few, fitted.attempt, fitted.levels))]
+    if fitted.share > UNFITTED:
+        return [_describe(fitted)]
     return [_describe(fitted), _blank(subject, fitted)]
 
 
@@ -93,11 +95,16 @@ def _outputs_of(subject: Subject, few: FewExamples) -> Tensor:
         return subject.measure(subject.model, few.inputs, few.targets)[0]
 
 
-def _search_further(subject: Subject, first: Fitted) -> Fitted:
+def _allowed_share(subject: Subject, steps: int) -> float:
+    allowed = UNFITTED_RECONSTRUCTION if subject.task == "reconstruction" else UNFITTED
+    return allowed if steps >= MANY_STEPS else max(allowed, UNFITTED_IN_FEW_STEPS)
+
+
+def _search_further(subject: Subject, first: Fitted, allowed: float) -> Fitted:
     steps, rates = first.steps, RATES if first.steps >= MANY_STEPS else RATES_OF_SLOW
     attempt = search_further(subject, first.few, steps, first.levels.enough, rates)
     found = min(first, replace(first, attempt=attempt), key=lambda fitted: fitted.share)
-    if subject.task != "regression" or found.share <= FITTED:
+    if subject.task != "regression" or found.share <= allowed:
         return found
     # Targets far from zero take Adam more steps than there are: the same in a better unit.
     few = first.few.standardised()
@@ -106,15 +113,6 @@ def _search_further(subject: Subject, first: Fitted) -> Fitted:
         return found
     attempt = search_further(subject, few, steps, levels.enough, (FIRST_RATE, *rates))
     return min(found, Fitted(few, attempt, levels, steps), key=lambda fitted: fitted.share)
-
-
-def _judge(subject: Subject, fitted: Fitted) -> Verdict:
-    allowed = UNFITTED_RECONSTRUCTION if subject.task == "reconstruction" else UNFITTED
-    if fitted.steps < MANY_STEPS:
-        allowed = max(allowed, UNFITTED_IN_FEW_STEPS)
-    if fitted.share <= allowed:
-        return _describe(fitted)
-    return _describe(fitted, explain_unfitted(subject, fitted.few, fitted.attempt, fitted.levels))
 
 
 def _describe(fitted: Fitted, findings: Sequence[Finding] = ()) -> Verdict:
