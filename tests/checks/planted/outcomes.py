@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 
 from tests.checks.planted.fault import PlantedFault, failing_codes
 from tests.checks.planted.registry import find
+from trainwell.checks.verdict import FAILING, CheckReport
 
 NONE = "none"
 
@@ -23,6 +24,7 @@ class Outcome:
     Attributes:
         name, family, codes: Of the fault.
         faulty, twin: Codes at error or warning, the gravest first.
+        said_of_faulty, said_of_twin: The causes of these findings, as sentences.
         skipped_faulty, skipped_twin: Checks that could not be made, and why.
         seconds_faulty, seconds_twin: How long `tw.check` took.
     """
@@ -32,6 +34,8 @@ class Outcome:
     codes: tuple[str, ...]
     faulty: tuple[str, ...]
     twin: tuple[str, ...]
+    said_of_faulty: tuple[str, ...]
+    said_of_twin: tuple[str, ...]
     skipped_faulty: tuple[str, ...]
     skipped_twin: tuple[str, ...]
     seconds_faulty: float
@@ -56,18 +60,20 @@ class Outcome:
 def observe(name: str) -> Outcome:
     """What `tw.check` says of both programs of the fault of that name."""
     fault = find(name)
-    faulty, skipped_faulty, seconds_faulty = _check(fault, faulty=True)
-    twin, skipped_twin, seconds_twin = _check(fault, faulty=False)
+    faulty, seconds_faulty = _check(fault, faulty=True)
+    twin, seconds_twin = _check(fault, faulty=False)
     return Outcome(
-        fault.name,
-        fault.family,
-        fault.codes,
-        faulty,
-        twin,
-        skipped_faulty,
-        skipped_twin,
-        seconds_faulty,
-        seconds_twin,
+        name=fault.name,
+        family=fault.family,
+        codes=fault.codes,
+        faulty=failing_codes(faulty),
+        twin=failing_codes(twin),
+        said_of_faulty=_causes(faulty),
+        said_of_twin=_causes(twin),
+        skipped_faulty=_skipped(faulty),
+        skipped_twin=_skipped(twin),
+        seconds_faulty=seconds_faulty,
+        seconds_twin=seconds_twin,
     )
 
 
@@ -80,13 +86,20 @@ def observe_all(names: Sequence[str], processes: int = 1) -> Iterator[Outcome]:
         yield from pool.imap(observe, names)
 
 
-def _check(fault: PlantedFault, faulty: bool) -> tuple[tuple[str, ...], tuple[str, ...], float]:
+def _check(fault: PlantedFault, faulty: bool) -> tuple[CheckReport, float]:
     arguments = fault.build(faulty)
     began = time.monotonic()
     report = arguments.check()
-    seconds = round(time.monotonic() - began, 2)
-    skipped = tuple(f"{v.check}: {v.skipped}" for v in report.verdicts if v.skipped)
-    return failing_codes(report), skipped, seconds
+    return report, round(time.monotonic() - began, 2)
+
+
+def _causes(report: CheckReport) -> tuple[str, ...]:
+    failing = [finding for finding in report.findings if finding.severity in FAILING]
+    return tuple(f"{f.severity} {f.code} {f.where}: {f.cause}" for f in failing)
+
+
+def _skipped(report: CheckReport) -> tuple[str, ...]:
+    return tuple(f"{v.check}: {v.skipped}" for v in report.verdicts if v.skipped)
 
 
 def confusion(outcomes: Sequence[Outcome]) -> dict[str, Counter[str]]:
