@@ -69,6 +69,12 @@ def test_whole_numbers_where_standardised_values_are_expected_are_found() -> Non
     assert codes(check_scales, raw.subject()) == [("dtype_scale", "warning")]
 
 
+@pytest.mark.parametrize("name", ["wine", "breast cancer", "teacher"])
+def test_standardised_values_without_their_fractions_are_found(name: str) -> None:
+    whole = changed(program(name), torch.trunc)
+    assert codes(check_scales, whole.subject()) == [("dtype_scale", "warning")]
+
+
 @pytest.mark.parametrize(
     "change",
     [lambda x: x * 255, lambda x: 5 * x + 3, lambda x: x - x.mean() - 4],

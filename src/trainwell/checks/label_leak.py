@@ -169,8 +169,8 @@ def _told(subject: Subject, leaks: list[Leak], stride: int) -> Finding:
     }
     return Finding(
         "label_leak",
-        # Of a sequence, to remember one place may be the very task.
-        "note" if subject.train.inputs.ndim == 3 else "error",
+        # To tell the class of a sequence by one place may be the very task.
+        "note" if subject.train.inputs.ndim == 3 and subject.task != "regression" else "error",
         where=names,
         evidence={"features": float(len(leaks)), "predictability": worst},
         cause=means[leaks[0].kind] + ". The model will learn this and nothing else, and fail where "

@@ -40,7 +40,11 @@ def check_scales(subject: Subject) -> list[Verdict]:
         return [Verdict("scale of inputs", f"{len(columns)} examples", expected)]
     size = float(columns.square().mean().sqrt())
     seen = f"root mean square {size:.3g} in {len(sample):,} examples"
-    finding = _find_bytes(columns, size) or _find_unnormalised(subject, columns, size)
+    finding = (
+        _find_bytes(columns, size)
+        or _find_cut_off(columns)
+        or _find_unnormalised(subject, columns, size)
+    )
     return [Verdict("scale of inputs", seen, expected, (finding,) if finding else ())]
 
 
@@ -79,6 +83,24 @@ def _find_bytes(columns: Tensor, size: float) -> Finding | None:
             "Subtract the mean and divide by the deviation of the training split.",
         )
     return None
+
+
+def _find_cut_off(columns: Tensor) -> Finding | None:
+    """Standardised values without their fractions."""
+    whole = bool((columns == columns.round()).all())
+    is_wide = float(columns.amin()) <= -2 and float(columns.amax()) >= 2
+    deviation = columns.std(0)
+    is_standard = (columns.mean(0).abs() < 0.4) & (deviation > 0.5) & (deviation < 1.5)
+    if not (whole and is_wide) or float(is_standard.float().mean()) < 0.8:
+        return None
+    return _finding(
+        "dtype_scale",
+        "warning",
+        {"lowest": float(columns.amin()), "highest": float(columns.amax())},
+        f"The inputs look standardised (mean 0, deviation 1) and are whole numbers from "
+        f"{float(columns.amin()):.0f} to {float(columns.amax()):.0f}: fractions were cut off.",
+        "Convert to floating point before standardising, and keep that type.",
+    )
 
 
 def alike_in_scale(columns: Tensor) -> bool:
