@@ -374,7 +374,8 @@ def twenty_layers_of_relus(faulty: bool) -> Arguments:
 
 @INITIALISATION.plant("vanishing_gradient", "bad_init")
 def thirty_plain_layers_without_skips(faulty: bool) -> Arguments:
-    """Thirty layers of tanh units start as `nn.Linear` leaves them; the twin's have skips."""
+    """Thirty layers of tanh units start as `nn.Linear` leaves them; the twin's have skips,
+    and branches scaled by the root of their number."""
 
     class Deep(nn.Module):
         def __init__(self) -> None:
@@ -387,7 +388,7 @@ def thirty_plain_layers_without_skips(faulty: bool) -> Arguments:
             hidden = self.first(rows)
             for layer in self.layers:
                 new = torch.tanh(layer(hidden))
-                hidden = new if faulty else hidden + new
+                hidden = new if faulty else hidden + new / 30**0.5
             return self.last(hidden)
 
     data = segments()
