@@ -13,6 +13,8 @@ from trainwell.version import __version__
 if TYPE_CHECKING:
     from trainwell import models
     from trainwell.api import explain, fit, load, load_run, resume
+    from trainwell.checking import check
+    from trainwell.checks.verdict import CheckReport
     from trainwell.cross_validation import cross_validate, resume_cross_validation
     from trainwell.data.dataset import Dataset
     from trainwell.errors import TrainwellError
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from trainwell.watching.watcher import Watcher
 
 __all__ = [
+    "CheckReport",
     "CrossValidation",
     "Dataset",
     "Explanation",
@@ -35,6 +38,7 @@ __all__ = [
     "TrainwellError",
     "Watcher",
     "__version__",
+    "check",
     "cross_validate",
     "explain",
     "fit",
@@ -48,6 +52,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CheckReport": "trainwell.checks.verdict",
     "CrossValidation": "trainwell.fold_results",
     "Dataset": "trainwell.data.dataset",
     "Explanation": "trainwell.explanation",
@@ -56,6 +61,7 @@ _HOMES = {
     "Run": "trainwell.run",
     "TrainwellError": "trainwell.errors",
     "Watcher": "trainwell.watching.watcher",
+    "check": "trainwell.checking",
     "cross_validate": "trainwell.cross_validation",
     "explain": "trainwell.api",
     "fit": "trainwell.api",

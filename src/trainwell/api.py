@@ -78,14 +78,14 @@ def fit(
         NonFiniteError: A loss or gradient was not finite.
         Interrupted: A signal asked to stop; everything is saved.
     """
-    given = _as_recipe(recipe)
+    given = as_recipe(recipe)
     if not isinstance(model, str | nn.Module):
         raise ModelError(
             f"the model is a {type(model).__name__}",
             remedy="Give a name of trainwell.models.CATALOGUE, or a torch.nn.Module",
         )
     with StopRequest() as stop, only_deterministic(given.deterministic):
-        module, dataset = _match(model, data, given)
+        module, dataset = match(model, data, given)
         spec = spec_of(module)
         complete = complete_recipe(given, dataset, spec)
         setting = prepare(module, dataset, complete, loss_fn)
@@ -110,7 +110,7 @@ def explain(model: str | nn.Module, data: Any, recipe: Recipe | None = None) -> 
         DataError, ModelError, RecipeError: What was given cannot be trained.
     """
     given = recipe or Recipe()
-    module, dataset = _match(copy.deepcopy(model), data, given)
+    module, dataset = match(copy.deepcopy(model), data, given)
     choices = explain_recipe(given, dataset, spec_of(module))
     setting = prepare(module, dataset, recipe_of(choices), None, PLAIN)
     steps_per_epoch = len(setting.batches(dataset.train, train=True))
@@ -231,7 +231,7 @@ def suit_data(data: Dataset, model: nn.Module) -> Dataset:
     return adapt(data, entry.task, entry.preprocess)
 
 
-def _match(model: str | nn.Module, data: Any, recipe: Recipe) -> tuple[nn.Module, Dataset]:
+def match(model: str | nn.Module, data: Any, recipe: Recipe) -> tuple[nn.Module, Dataset]:
     """The model built for the data, and the data as the model needs it."""
     dataset = data if isinstance(data, Dataset) else load(data)
     module = create(model, dataset, seed=recipe.seed) if isinstance(model, str) else model
@@ -284,7 +284,7 @@ def rebuild_data(origin: Mapping[str, Any], data: Any, where: str) -> Dataset:
     return reload(origin)
 
 
-def _as_recipe(given: Recipe | Mapping[str, Any] | None) -> Recipe:
+def as_recipe(given: Recipe | Mapping[str, Any] | None) -> Recipe:
     if given is None or isinstance(given, Recipe):
         return given or Recipe()
     if isinstance(given, Mapping):

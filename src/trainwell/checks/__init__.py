@@ -1,0 +1,1 @@
+"""What is wrong before the training: data, initial state, gradients, learning rate."""
