@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
@@ -72,8 +73,7 @@ def _overfitting(history: History) -> Iterable[Finding]:
 
 
 def _recent(values: Sequence[float]) -> float:
-    few = values[-max(1, len(values) // 5) :]
-    return sum(few) / len(few) if few else math.nan
+    return median(values[-max(1, min(5, len(values) // 4)) :]) if values else math.nan
 
 
 def _over_regularised(history: History) -> Iterable[Finding]:

@@ -84,7 +84,7 @@ def _cut_graph(history: History) -> Iterable[Finding]:
     trained = set(history.facts.trainable)
     without = {p.name for p in readings[-1].parameters if p.name in trained}
     for reading in readings:
-        without &= {p.name for p in reading.parameters if math.isnan(p.gradient)}
+        without &= {p.name for p in reading.parameters if not p.has_gradient}
     ran = [n for n in without if not history.called or _module_of(n) in history.called]
     order = [p.name for p in readings[-1].parameters if p.name in ran]
     if not order:
