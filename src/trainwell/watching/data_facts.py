@@ -159,7 +159,7 @@ def _look_at_targets(x: Tensor, y: Tensor, classes: bool) -> dict[str, Any]:
     return {
         "target_std": float(std),
         "target_mean": float(mean),
-        "commonest_target": float(y[:, 0].unique(return_counts=True)[1].max()) / len(y),
+        "commonest_target": _share_of_commonest(y),
         "leak_column": column,
         "leak_strength": strength,
         "neighbour_fit": _fit_neighbours(x, y.float()),
@@ -233,6 +233,12 @@ def _look_at_neighbours(x: Tensor, y: Tensor) -> dict[str, float]:
         "neighbours": float((common == y).float().mean()),
         "misplaced": float(((most >= 0.7 * NEIGHBOURS) & (common != y)).float().mean()),
     }
+
+
+def _share_of_commonest(y: Tensor) -> float:
+    if y.shape[1] != 1:
+        return 0.0
+    return float(y.unique(return_counts=True)[1].max()) / len(y)
 
 
 def _as_classes(y: Tensor) -> Tensor:
