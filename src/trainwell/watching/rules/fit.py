@@ -58,7 +58,10 @@ def _overfitting(history: History) -> Iterable[Finding]:
     fits = skill(history) > 0.5
     rises = rise > 0.25 and ratio > 1.6
     far = gap > 0.15 and ratio > 2
-    numbers = not history.is_classification and ratio > 4 and rise > 0.08
+    regression = not history.is_classification and not math.isfinite(gap)
+    numbers = regression and ratio > 4 and rise > 0.08
+    if train and _recent(train) > 1.3 * min(train):
+        return  # the training loss jumped as well
     if not fits or not ((rises and (gap > 0.08 or not math.isfinite(gap))) or far or numbers):
         return
     yield Finding(
@@ -86,8 +89,10 @@ def _recent(values: Sequence[float]) -> float:
 
 def _over_regularised(history: History) -> Iterable[Finding]:
     facts = history.facts
-    if skill(history) > 0.9:
+    if skill(history) > 0.93:
         return
+    data = history.data
+    below = data is not None and data.neighbours - accuracy(history) > 0.05
     poor = is_poor(history)
     # Each step takes this share of the weights away.
     decay = middle(rate for _, rate in history.rates) * facts.weight_decay
@@ -111,7 +116,7 @@ def _over_regularised(history: History) -> Iterable[Finding]:
             f"(weight_decay={facts.weight_decay:g}) outweighs the data."
         )
         remedy = "Divide the weight decay or the penalty by 10 or more; 1e-4 is usual."
-    elif poor and drops:
+    elif drops and (poor or below):
         cause = (
             f"Dropout takes {100 * facts.dropout:.0f} % of the units away, and the training loss "
             f"stands at {history.trend.last:.3g}."

@@ -134,6 +134,9 @@ def _validation_scale(history: History) -> Iterable[Finding]:
     if not other or not std > 0:
         return
     valid_mean, valid_std = middle(m for m, _ in other), middle(s for _, s in other)
+    data = history.data
+    if data is not None and data.changed > 0.5 and 0.8 < data.train_std / valid_std < 1.25:
+        return  # the training inputs are augmented, not scaled
     ratio = valid_std / std
     shift = abs(valid_mean - mean) / std
     if ratio > 4 or ratio < 0.25 or shift > 4:
