@@ -79,6 +79,8 @@ _HOMES = {
     "check_function_gradient": "trainwell.checks.gradients",
     "check_gradients": "trainwell.checks.gradients",
     "Watcher": "trainwell.watching.watcher",
+    "Watcher": "trainwell.watching.watcher",
+    "check": "trainwell.checking",
     "cross_validate": "trainwell.cross_validation",
     "diagnose": "trainwell.diagnosing",
     "explain": "trainwell.api",

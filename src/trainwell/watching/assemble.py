@@ -75,6 +75,7 @@ def _parameters(
                 fan_in=parameter[0].numel() if parameter.ndim > 1 else 0,
                 gradient=UNKNOWN if k in without else numbers["gradients"][k] / root,
                 weight=numbers["weights"][k] / root,
+                has_gradient=k not in without,
                 update_ratio=changes[k] / (slices[k] + 1e-12),
             )
         )

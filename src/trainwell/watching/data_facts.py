@@ -5,6 +5,7 @@ Looks once, at no more than a few thousand examples. `trainwell.checks` does thi
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +31,14 @@ class DataFacts:
         neighbours: Share of examples whose class is the commonest one of the nearest ten.
         misplaced: Share of examples whose ten nearest nearly all have one other class.
         neighbour_fit: Share of a regression's variance that the nearest ten explain.
+        valid_misplaced: Share of validation examples whose ten nearest training examples nearly
+            all have one other class.
+        distinct: Distinct examples as a share of all.
+        contradicted: Share of examples that another one of the same inputs and another class
+            contradicts.
+        commonest_target: Share of the commonest target of a regression.
+        changed: Share of the examples seen in training that are none of the training data's.
+        valid_counts: Validation examples of each class.
         train_mean: Of all training values.
         train_std: Of all training values.
         valid_mean: Of all validation values; not-a-number without.
@@ -49,6 +58,12 @@ class DataFacts:
     neighbours: float = float("nan")
     misplaced: float = float("nan")
     neighbour_fit: float = float("nan")
+    valid_misplaced: float = float("nan")
+    distinct: float = 1.0
+    contradicted: float = 0.0
+    commonest_target: float = 0.0
+    changed: float = float("nan")
+    valid_counts: tuple[int, ...] = ()
     train_mean: float = float("nan")
     train_std: float = float("nan")
     valid_mean: float = float("nan")
@@ -119,13 +134,15 @@ def look_at_data(
         }
     if y is not None and len(y) == len(x) and len(x) >= 20:
         found |= _look_at_targets(x, y, classes)
+        if valid is not None and valid[1] is not None and classes:
+            v = valid[0].detach().cpu().float().flatten(1)
+            found |= _look_at_validation(x, _as_classes(y), v, _as_classes(valid[1].cpu()))
     return DataFacts(**found)
 
 
 def _look_at_targets(x: Tensor, y: Tensor, classes: bool) -> dict[str, Any]:
-    y = y.reshape(len(y), -1)
     if classes:
-        numbers = y.argmax(1) if y.shape[1] > 1 else y[:, 0].round().long()
+        numbers = _as_classes(y)
         counts = torch.bincount(numbers.clamp(min=0))
         column, strength = _find_class_leak(x, numbers)
         own = _look_at_neighbours(x, numbers)
@@ -133,13 +150,16 @@ def _look_at_targets(x: Tensor, y: Tensor, classes: bool) -> dict[str, Any]:
             "class_counts": tuple(counts.tolist()),
             "leak_column": column,
             "leak_strength": strength,
+            **_count_distinct(x, numbers),
             **own,
         }
+    y = y.reshape(len(y), -1)
     std, mean = torch.std_mean(y.float(), correction=0)
     column, strength = _find_number_leak(x, y[:, 0].float())
     return {
         "target_std": float(std),
         "target_mean": float(mean),
+        "commonest_target": _share_of_commonest(y),
         "leak_column": column,
         "leak_strength": strength,
         "neighbour_fit": _fit_neighbours(x, y.float()),
@@ -212,6 +232,38 @@ def _look_at_neighbours(x: Tensor, y: Tensor) -> dict[str, float]:
         "one_neighbour": float((near[:, 0] == y).float().mean()),
         "neighbours": float((common == y).float().mean()),
         "misplaced": float(((most >= 0.7 * NEIGHBOURS) & (common != y)).float().mean()),
+    }
+
+
+def _share_of_commonest(y: Tensor) -> float:
+    if y.shape[1] != 1:
+        return 0.0
+    return float(y.unique(return_counts=True)[1].max()) / len(y)
+
+
+def _as_classes(y: Tensor) -> Tensor:
+    y = y.reshape(len(y), -1)
+    return y.argmax(1) if y.shape[1] > 1 else y[:, 0].round().long().clamp(min=0)
+
+
+def _count_distinct(x: Tensor, y: Tensor) -> dict[str, float]:
+    votes: dict[bytes, Counter[int]] = {}
+    for row, label in zip(x.contiguous().numpy(), y.tolist(), strict=True):
+        votes.setdefault(row.tobytes(), Counter())[label] += 1
+    agreed = sum(max(counts.values()) for counts in votes.values())
+    return {"distinct": len(votes) / len(x), "contradicted": 1 - agreed / len(x)}
+
+
+def _look_at_validation(x: Tensor, y: Tensor, v: Tensor, w: Tensor) -> dict[str, Any]:
+    if len(x) < 4 * NEIGHBOURS or v.shape[1] != x.shape[1] or len(w) != len(v):
+        return {}
+    mean, std = x.mean(0), x.std(0, correction=0) + 1e-6
+    near = torch.cdist((v - mean) / std, (x - mean) / std).topk(NEIGHBOURS, largest=False).indices
+    classes = int(max(y.max(), w.max())) + 1
+    most, common = torch.nn.functional.one_hot(y[near], classes).sum(1).max(1)
+    return {
+        "valid_misplaced": float(((most >= 0.7 * NEIGHBOURS) & (common != w)).float().mean()),
+        "valid_counts": tuple(torch.bincount(w, minlength=classes).tolist()),
     }
 
 

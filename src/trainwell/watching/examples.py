@@ -69,20 +69,22 @@ class Examples:
         rows = list({key: k for k, key in enumerate(keys)}.values())
         return seen[0][rows], seen[1][rows]
 
-    def valid_as_seen(self) -> tuple[Tensor, Tensor | None] | None:
-        """Validation data, where the training data given is what the model sees; else None."""
+    def as_seen(self) -> tuple[Any, Any]:
+        """Training and validation data, where the former is what the model sees; else None."""
         train, valid = self._arrays()
         seen = self.seen()
-        if train is None or valid is None or seen is None:
-            return None
+        if train is None or seen is None:
+            return None, None
         x, known = train[0].float(), seen[0].float()
         if x.shape[1:] != known.shape[1:]:
-            return None
+            return None, None
         spread = float(x.std()) + 1e-12
         same = abs(float(x.mean() - known.mean())) < 0.2 * spread
         if not (same and 0.7 < float(known.std()) / spread < 1.4):
-            return None
-        return valid[0].to(seen[0].dtype), valid[1]
+            return None, None
+        kind = seen[0].dtype
+        own = (train[0].to(kind), train[1])
+        return own, (valid[0].to(kind), valid[1]) if valid is not None else None
 
     def look(self, task: str, classes: bool | None) -> DataFacts | None:
         """Facts of the data given, else of the examples seen; looks once for each."""
@@ -99,6 +101,8 @@ class Examples:
             if train is not None and valid is not None:
                 shared, looked = count_shared_rows(self._train, self._valid)
                 facts = replace(facts, shared=shared, valid_examples=looked or len(valid[0]))
+            if train is not None:
+                facts = replace(facts, changed=self._count_changed())
             self._facts[is_classes] = facts
         return self._facts[is_classes]
 
@@ -108,6 +112,17 @@ class Examples:
             with untouched_randomness():
                 self._given = to_arrays(self._train), to_arrays(self._valid)
         return self._given
+
+    def _count_changed(self) -> float:
+        """Share of the examples seen that are none of the training data's."""
+        everything, seen = to_arrays(self._train, 50_000), self.seen()
+        if everything is None or seen is None or everything[0].numel() > 50_000_000:
+            return float("nan")
+        x, known = everything[0].float().flatten(1).cpu(), seen[0].float().flatten(1).cpu()
+        if x.shape[1] != known.shape[1] or len(x) == 50_000:
+            return float("nan")
+        rows = {row.tobytes() for row in x.contiguous().numpy()}
+        return sum(row.tobytes() not in rows for row in known.contiguous().numpy()) / len(known)
 
     def _are_classes(self, targets: Tensor | None, task: str, classes: bool | None) -> bool:
         if task:

@@ -32,6 +32,8 @@ class Facts:
         maximize: Whether a group climbs the gradient instead of descending.
         parameters: Numbers in the model.
         hidden_units: Of the widest layer but the last; 0 for a model with one layer of weights.
+        narrowest: Units of the narrowest layer but the last; 0 likewise.
+        ends_with_norm: Whether the outputs come out of a batch normalisation.
         weight_layers: Layers with weights.
         dropout: Largest probability of a dropout; 0 without.
         batch_norms: How many batch normalisations there are.
@@ -54,6 +56,8 @@ class Facts:
     maximize: bool = False
     parameters: int = 0
     hidden_units: int = 0
+    narrowest: int = 0
+    ends_with_norm: bool = False
     weight_layers: int = 0
     dropout: float = 0.0
     batch_norms: int = 0
@@ -90,6 +94,8 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         maximize=any(bool(g.get("maximize", False)) for g in groups),
         parameters=sum(p.numel() for _, p in named),
         hidden_units=max((_width(m) for m in weighted[:-1]), default=0),
+        narrowest=min((w for m in weighted[:-1] if (w := _width(m))), default=0),
+        ends_with_norm=bool(leaves) and isinstance(leaves[-1], BATCH_NORM),
         weight_layers=len(weighted),
         dropout=max((float(m.p) for m in leaves if isinstance(m, DROPOUT)), default=0.0),
         batch_norms=sum(isinstance(m, BATCH_NORM) for m in leaves),

@@ -25,6 +25,7 @@ class Modes:
         passes_in_eval: Forward passes without gradients in evaluation mode.
         passes_in_training: Forward passes without gradients in training mode.
         updates_read: Updates of the optimiser on the steps that were read.
+        passes_per_update: Forward passes with gradients for each update of the optimiser.
     """
 
     steps: int = 0
@@ -32,6 +33,7 @@ class Modes:
     passes_in_eval: int = 0
     passes_in_training: int = 0
     updates_read: int = 0
+    passes_per_update: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,25 @@ class History:
         """Loss of the best constant prediction; not-a-number where unknown.
 
         The entropy of the classes for a cross-entropy, the variance of the targets for squared
-        error.
+        error; times what this loss is of the standard one at first, for one that is weighted or
+        summed up.
         """
+        return self._standard_chance * self.loss_factor
+
+    @cached_property
+    def loss_factor(self) -> float:
+        """The loss over the mean standard loss on the first readings; 1 where unknown."""
+        losses = dict(self.losses)
+        factors = [
+            losses[r.step] / r.outputs.standard_loss
+            for r in self.readings[:4]
+            if r.outputs is not None and r.step in losses and r.outputs.standard_loss > 0
+        ]
+        finite = sorted(f for f in factors if math.isfinite(f) and f > 0)
+        return finite[len(finite) // 2] if finite else 1.0
+
+    @cached_property
+    def _standard_chance(self) -> float:
         graph = self.graph
         counts = self.class_counts
         kind = graph.kind if graph is not None else _guess_kind(self.facts.loss_name)

@@ -15,7 +15,7 @@ from trainwell.watching.batch_readings import align_classes, first_tensor
 from trainwell.watching.twins import count_twins
 from trainwell.watching.undisturbed import replicate, untouched_randomness
 
-ROWS = 512
+ROWS = 2000
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,16 @@ class Score:
     Attributes:
         loss: Mean standard loss: cross-entropy for classes, else squared error.
         accuracy: Share of right classes; not-a-number for a regression.
+        seen: Examples of each class; empty for a regression.
+        right: Those of them that are classified rightly.
+        said: Examples that are given each class.
     """
 
     loss: float = math.nan
     accuracy: float = math.nan
+    seen: tuple[int, ...] = ()
+    right: tuple[int, ...] = ()
+    said: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,8 @@ class Probe:
 
     Attributes:
         train: On examples seen in training, in evaluation mode.
-        as_trained: On the same, in training mode.
+        as_trained: On some of them, in training mode.
+        on_train: On the training data given, in evaluation mode.
         valid: On validation examples, in evaluation mode.
         derivative_error: Relative error of a directional derivative from the backward pass,
             against a centred difference; not-a-number where it was not looked at.
@@ -50,6 +57,7 @@ class Probe:
     train: Score = Score()
     as_trained: Score = Score()
     valid: Score = Score()
+    on_train: Score = Score()
     derivative_error: float = math.nan
     numeric_derivative: float = math.nan
     time_ratio: float = math.nan
@@ -60,7 +68,7 @@ def probe(
     model: nn.Module,
     kind: str,
     train: tuple[Tensor, Tensor] | None,
-    valid: tuple[Tensor, Tensor | None] | None,
+    given: tuple[Any, Any],
     loss_fn: Callable[..., Any] | None,
     check_gradient: bool,
     recurrent: bool,
@@ -71,7 +79,8 @@ def probe(
         model: Is copied.
         kind: Of the loss, as `LossGraph.kind` says it.
         train: Examples as the model saw them, with targets.
-        valid: Likewise.
+        given: Training and validation data of the user as `(X, y)`, where that is what the model
+            sees; each None without.
         loss_fn: The loss of the training, if known.
         check_gradient: Whether the backward pass is to be compared with differences.
         recurrent: Whether the inputs are sequences `(N, T, F)` for a recurrent layer.
@@ -82,14 +91,18 @@ def probe(
         return found
     with untouched_randomness():
         x, y = train
+        x, y = x[:ROWS], y[:ROWS]
         replica.train()
         as_trained = _score(replica, x, y, kind)
         # Batch statistics were moved by that pass.
         replica.load_state_dict(model.state_dict())
         replica.eval()
         found = replace(found, train=_score(replica, x, y, kind), as_trained=as_trained)
-        if valid is not None and valid[1] is not None:
-            found = replace(found, valid=_score(replica, valid[0], valid[1], kind))
+        scores = [
+            Score() if data is None or data[1] is None else _score(replica, data[0], data[1], kind)
+            for data in given
+        ]
+        found = replace(found, on_train=scores[0], valid=scores[1])
         if recurrent:
             found = replace(found, time_ratio=_compare_times(replica, x))
         if check_gradient:
@@ -111,18 +124,26 @@ def _score(model: nn.Module, x: Tensor, y: Tensor, kind: str) -> Score:
     if aligned is not None:
         scores, classes = aligned
         safe = classes.clamp(0, scores.shape[1] - 1)
-        accuracy = (scores.argmax(1) == classes).float().mean()
-        return Score(float(functional.cross_entropy(scores.float(), safe)), float(accuracy))
+        loss = functional.cross_entropy(scores.float(), safe)
+        return _count(float(loss), safe, scores.argmax(1), scores.shape[1])
     if targets.numel() != outputs.numel():
         return Score()
     z, t = outputs.reshape(-1).float(), targets.reshape(-1).float()
     if kind == "bce_logits":
         loss = functional.binary_cross_entropy_with_logits(z, t)
-        return Score(float(loss), float(((z > 0) == (t > 0.5)).float().mean()))
+        return _count(float(loss), (t > 0.5).long(), (z > 0).long(), 2)
     if kind == "bce":
         loss = functional.binary_cross_entropy(z.clamp(1e-7, 1 - 1e-7), t.clamp(0, 1))
-        return Score(float(loss), float(((z > 0.5) == (t > 0.5)).float().mean()))
+        return _count(float(loss), (t > 0.5).long(), (z > 0.5).long(), 2)
     return Score(float(functional.mse_loss(z, t)))
+
+
+def _count(loss: float, classes: Tensor, said: Tensor, count: int) -> Score:
+    right = said == classes
+    counts = [
+        tuple(torch.bincount(c, minlength=count).tolist()) for c in (classes, classes[right], said)
+    ]
+    return Score(loss, float(right.float().mean()), *counts)
 
 
 def _compare_times(model: nn.Module, x: Tensor) -> float:

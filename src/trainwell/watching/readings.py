@@ -57,6 +57,7 @@ class ParameterReading:
         is_weight: Whether it has two or more dimensions, so is no bias or scale.
         fan_in: Numbers that one output of it sums over; 0 for biases.
         gradient: Root mean square of its gradient; not-a-number where it had none.
+        has_gradient: Whether it had one.
         weight: Root mean square of its values before the update.
         update_ratio: Norm of the update over the norm of the values before it.
     """
@@ -67,6 +68,7 @@ class ParameterReading:
     fan_in: int
     gradient: float
     weight: float
+    has_gradient: bool = True
     update_ratio: float = UNKNOWN
 
 

@@ -106,6 +106,7 @@ class Watcher:
         self._training = True
         self._armed = False
         self._updates_seen = self._readings = 0
+        self._passes = self._update_count = 0
         self._eval_args: Any = None
         self._eval_inputs: list[tuple[float, float]] = []
         self._args: tuple[Any, ...] = ()
@@ -193,7 +194,8 @@ class Watcher:
                 self._flush()
                 probed = self._guard("extra passes", self._probe)
                 given = list(getattr(self._check, "findings", None) or [])
-                self._judged = key, rank(judge(self._history(probed)), given)
+                self._history_last = self._history(probed)
+                self._judged = key, rank(judge(self._history_last), given)
         return list(self._judged[1])
 
     def detach(self) -> None:
@@ -237,6 +239,7 @@ class Watcher:
 
     def _after_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         self._fresh = True
+        self._update_count += 1
 
     # The forward pass
 
@@ -249,6 +252,7 @@ class Watcher:
                 self._passes_in_eval += 1
             return
         self._fresh = False
+        self._passes += 1
         self._training = module.training
         self._args, self._kwargs = args, kwargs
         if self._armed and "layers" not in self._broken:
@@ -401,6 +405,7 @@ class Watcher:
                 self._passes_in_eval,
                 self._passes_in_training,
                 self._updates_seen if self._updates.can_wait else self._count,
+                self._passes / self._update_count if self._update_count else 1.0,
             ),
             graph=self._graph,
             data=self._guard("data", self._examples.look, self._facts.task, classes),
@@ -420,7 +425,7 @@ class Watcher:
                 self._model,
                 kind,
                 self._examples.seen(),
-                self._examples.valid_as_seen(),
+                self._examples.as_seen(),
                 self._loss_fn,
                 check_gradient=custom,
                 recurrent=self._facts.recurrent,

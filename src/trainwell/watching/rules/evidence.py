@@ -22,7 +22,10 @@ def middle(values: Iterable[float]) -> float:
 def accuracy(history: History, count: int = 6) -> float:
     """Mean share of right classes over the last readings; not-a-number for regressions."""
     known = [o.accuracy for o in history.late_outputs(count) if math.isfinite(o.accuracy)]
-    return sum(known) / len(known) if known else math.nan
+    seen = sum(known) / len(known) if known else math.nan
+    # The last readings may be older than the end of the training.
+    probed = history.probe.train.accuracy if history.probe is not None else math.nan
+    return max((a for a in (seen, probed) if math.isfinite(a)), default=math.nan)
 
 
 def base_rate(history: History) -> float:
@@ -43,7 +46,7 @@ def skill(history: History) -> float:
     base, right = base_rate(history), accuracy(history)
     if math.isfinite(right) and math.isfinite(base) and base < 0.98:
         views.append((right - base) / (1 - base))
-    if math.isfinite(history.trend.level):
+    if math.isfinite(history.trend.level) and history.trend.last >= 0:
         views.append(1 - history.trend.level)
     return max(views) if views else history.trend.fall
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import accuracy, base_rate, is_poor, late, skill, typical
+from trainwell.watching.rules.evidence import (
+    accuracy,
+    base_rate,
+    is_poor,
+    late,
+    middle,
+    skill,
+    typical,
+)
 
 ENOUGH = 100
 
@@ -49,7 +58,10 @@ def _overfitting(history: History) -> Iterable[Finding]:
     fits = skill(history) > 0.5
     rises = rise > 0.25 and ratio > 1.6
     far = gap > 0.15 and ratio > 2
-    numbers = not history.is_classification and ratio > 4 and rise > 0.08
+    regression = not history.is_classification and not math.isfinite(gap)
+    numbers = regression and ratio > 4 and rise > 0.08
+    if train and _recent(train) > 1.3 * min(train):
+        return  # the training loss jumped as well
     if not fits or not ((rises and (gap > 0.08 or not math.isfinite(gap))) or far or numbers):
         return
     yield Finding(
@@ -72,14 +84,19 @@ def _overfitting(history: History) -> Iterable[Finding]:
 
 
 def _recent(values: Sequence[float]) -> float:
-    few = values[-max(1, len(values) // 5) :]
-    return sum(few) / len(few) if few else math.nan
+    return median(values[-max(1, min(5, len(values) // 4)) :]) if values else math.nan
 
 
 def _over_regularised(history: History) -> Iterable[Finding]:
     facts = history.facts
-    if not is_poor(history):
+    if skill(history) > 0.93:
         return
+    data = history.data
+    below = data is not None and data.neighbours - accuracy(history) > 0.05
+    poor = is_poor(history)
+    # Each step takes this share of the weights away.
+    decay = middle(rate for _, rate in history.rates) * facts.weight_decay
+    stands = history.trend.late_fall < 0.03
     first = typical(history.readings[:2], lambda p: p.weight)
     last = typical(late(history, 0.2), lambda p: p.weight)
     shrunk = [last[n] / first[n] for n in last if first.get(n, 0) > 0]
@@ -92,22 +109,25 @@ def _over_regularised(history: History) -> Iterable[Finding]:
         or probe.as_trained.loss > 1.2 * probe.train.loss
         or skill(history) < 0.3
     )
-    if shrink < 0.4 and (decays or history.graph is not None):
+    if poor and shrink < 0.4 and (decays or history.graph is not None):
         cause = (
             f"The weights have shrunk to {100 * shrink:.0f} % of their first size while the loss "
             f"stands at {history.trend.last:.3g}: the penalty of the weights "
             f"(weight_decay={facts.weight_decay:g}) outweighs the data."
         )
         remedy = "Divide the weight decay or the penalty by 10 or more; 1e-4 is usual."
-    elif drops:
+    elif drops and (poor or below):
         cause = (
             f"Dropout takes {100 * facts.dropout:.0f} % of the units away, and the training loss "
             f"stands at {history.trend.last:.3g}."
         )
         remedy = "Use a dropout of 0.5 or less."
-    elif facts.weight_decay >= 0.1 and not facts.adaptive:
+    elif stands and (
+        decay > 3e-3 or (poor and facts.weight_decay >= 0.1 and "w" not in facts.optimizer)
+    ):
         cause = (
-            f"A weight decay of {facts.weight_decay:g} keeps the loss at {history.trend.last:.3g}."
+            f"A weight decay of {facts.weight_decay:g} takes {100 * decay:.2g} % of the weights "
+            f"away in each step and keeps the loss at {history.trend.last:.3g}."
         )
         remedy = "Use a weight decay of about 1e-4."
     else:
@@ -128,51 +148,84 @@ def _over_regularised(history: History) -> Iterable[Finding]:
 
 
 def _augmentation(history: History) -> Iterable[Finding]:
-    """The model does much better on the data as it is than on what it is trained with."""
-    train, valid = _column(history, "train_metric"), _column(history, "valid_metric")
-    data = history.data
-    if len(train) < 2 or not valid or not history.is_classification or history.facts.dropout > 0.3:
-        return
-    if max(train + valid) > 1 or min(train + valid) < 0:
-        return
-    lead = _recent(valid) - _recent(train)
+    """Training inputs are changed so much that little can be learned from them."""
+    learned = skill(history)
     inputs = [r.inputs for r in history.readings if r.inputs is not None]
-    grown = math.nan
-    if data is not None and inputs and data.train_std > 0:
-        grown = sum(r.std for r in inputs) / len(inputs) / data.train_std
-    if (lead > 0.25 and skill(history) < 0.6) or (grown > 2 and skill(history) < 0.6):
-        yield Finding(
-            code="bad_augmentation",
-            severity="warning",
-            step=history.step,
-            evidence={"valid_minus_train_accuracy": lead, "input_std_over_data": grown},
-            cause=f"The accuracy is {100 * _recent(train):.0f} % on the augmented training "
-            f"examples but {100 * _recent(valid):.0f} % on validation: the augmentation destroys "
-            "what the labels rest on.",
-            remedy="Look at augmented examples; weaken the augmentation until a person can tell "
-            "the classes.",
-            reference="Krizhevsky et al. 2012; Cubuk et al. 2019",
-        )
+    if learned > 0.75 or not inputs:
+        return
+    lead = _lead(history)
+    std, mean = middle(r.std for r in inputs), middle(r.mean for r in inputs)
+    plain = _plain_scale(history)
+    grown, moved = math.nan, math.nan
+    if plain is not None and plain[1] > 0:
+        grown, moved = std / plain[1], abs(mean - plain[0]) / plain[1]
+    other = grown > 1.5 or grown < 0.67 or moved > 0.6
+    data = history.data
+    changed = data is not None and data.changed > 0.5 and learned < 0.4 and _matches(history)
+    if not (other or changed or (lead > 0.25 and learned < 0.6 and history.facts.dropout < 0.3)):
+        return
+    yield Finding(
+        code="bad_augmentation",
+        severity="warning",
+        step=history.step,
+        evidence={
+            "valid_minus_train_accuracy": lead,
+            "input_std_over_data": grown,
+            "input_shift": moved,
+        },
+        cause="The inputs in training are others than those in validation (standard deviation "
+        f"{grown:.2g} times theirs), and the model learns little from them: the augmentation "
+        "destroys what the labels rest on.",
+        remedy="Look at augmented examples; weaken the augmentation until a person can tell the "
+        "targets.",
+        reference="Krizhevsky et al. 2012; Cubuk et al. 2019",
+    )
+
+
+def _lead(history: History) -> float:
+    train, valid = _column(history, "train_metric"), _column(history, "valid_metric")
+    if len(train) < 2 or not valid or max(train + valid) > 1 or min(train + valid) < 0:
+        return math.nan
+    return _recent(valid) - _recent(train)
+
+
+def _plain_scale(history: History) -> tuple[float, float] | None:
+    """Mean and deviation of what the model sees without gradients."""
+    if not history.eval_inputs:
+        return None
+    return (
+        middle(mean for mean, _ in history.eval_inputs),
+        middle(std for _, std in history.eval_inputs),
+    )
+
+
+def _matches(history: History) -> bool:
+    """Whether the training data given is scaled as what the model sees."""
+    data, plain = history.data, _plain_scale(history)
+    if data is None or plain is None or not plain[1] > 0:
+        return False
+    return 0.8 < data.train_std / plain[1] < 1.25
 
 
 def _underfitting(history: History) -> Iterable[Finding]:
     """A plateau far above what the nearest neighbours achieve (Cover & Hart 1967)."""
     trend, data, facts = history.trend, history.data, history.facts
     still_falls = trend.late_fall > 0.03
-    if data is None or still_falls or skill(history) > 0.8:
+    weighted = history.is_classification and not 0.8 < history.loss_factor < 1.25
+    if data is None or still_falls or weighted or skill(history) > 0.9:
         return
     if history.is_classification:
         own, possible, base = accuracy(history), data.neighbours, base_rate(history)
         if not (math.isfinite(own) and math.isfinite(possible)):
             return
         linear = facts.weight_layers <= 1
-        missing = possible - own > 0.15 and (own > base + 0.02 or linear)
+        missing = possible - own > (0.06 if linear else 0.15) and (own > base + 0.02 or linear)
         numbers = {"train_accuracy": own, "nearest_neighbours": possible}
     else:
         own, possible = 1 - trend.level, data.neighbour_fit
         missing = possible - own > 0.25 and possible > 0.4
         numbers = {"train_r2": own, "nearest_neighbours_r2": possible}
-    small = facts.weight_layers <= 1 or facts.hidden_units <= 8
+    small = facts.weight_layers <= 1 or facts.hidden_units <= 8 or facts.narrowest <= 2
     if not missing or not (small or trend.count > 300):
         return
     yield Finding(

@@ -52,7 +52,7 @@ def _vanishing(history: History) -> Iterable[Finding]:
     began = [v for v in start.values() if math.isfinite(v)]
     small_at_start = bool(began) and min(began[: max(1, len(began) // 3)]) < 3e-3 * began[-1]
     ratio = first / last if last > 0 else math.nan
-    if ratio < 1e-3 or (ratio < 1e-2 and small_at_start and skill(history) < 0.2):
+    if 0 < ratio < 1e-3 or (0 < ratio < 1e-2 and small_at_start and skill(history) < 0.2):
         yield Finding(
             code="vanishing_gradient",
             severity="error",
@@ -71,7 +71,7 @@ def _vanishing(history: History) -> Iterable[Finding]:
 
 def _vanishing_in_time(history: History) -> Iterable[Finding]:
     probe = history.probe
-    if probe is None or not history.facts.recurrent or skill(history) > 0.3:
+    if probe is None or not history.facts.recurrent or skill(history) > 0.75:
         return
     if probe.time_ratio < 1e-4:
         yield Finding(

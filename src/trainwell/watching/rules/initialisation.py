@@ -62,6 +62,17 @@ def _scale(history: History) -> Iterable[Finding]:
             "Draw them with standard deviation sqrt(2 / fan_in) for ReLU, sqrt(1 / fan_in) for "
             "tanh.",
         )
+    elif max(gains.values()) > 20 and start > 20 and skill(history) < 0.97:
+        name = max(gains, key=gains.__getitem__)
+        yield _finding(
+            history,
+            {**evidence, "largest_gain": gains[name]},
+            f"The first values of {name} are too large for their fan-in (gain {gains[name]:.3g}, "
+            f"about 1 expected); the first loss is {start:.3g} times that of a constant "
+            "prediction.",
+            "Draw them with standard deviation sqrt(1 / fan_in); a smaller output layer starts "
+            "nearer to a constant prediction.",
+        )
     elif gain > 3.5 and history.facts.norms == 0 and (skill(history) < 0.8 or not start < 20):
         yield _finding(
             history,

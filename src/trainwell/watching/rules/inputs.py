@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import middle
+from trainwell.watching.rules.evidence import middle, skill
 
 
 def judge_inputs(history: History) -> Iterable[Finding]:
@@ -47,6 +47,34 @@ def judge_inputs(history: History) -> Iterable[Finding]:
     else:
         yield from _features(history, seen, mean, std)
     yield from _targets(history)
+    yield from _cut_to_integers(history)
+
+
+def _cut_to_integers(history: History) -> Iterable[Finding]:
+    """What is left of fractions that were stored as whole numbers."""
+    data = history.data
+    if data is None or data.examples < 50:
+        return
+    if data.distinct < 0.1 and data.contradicted > 0.03 and data.features > 1:
+        yield _scale_finding(
+            history, "warning",
+            {"distinct_share": data.distinct, "contradicted_share": data.contradicted},
+            f"Only {100 * data.distinct:.1f} % of the training inputs are distinct, and "
+            f"{100 * data.contradicted:.0f} % contradict another one of the same values: the "
+            "inputs were cut to a few values, as by a cast to integers.",
+            "Keep inputs as floating point numbers from reading to model.",
+        )  # fmt: skip
+    if not history.is_classification and data.commonest_target > 0.9 and _is_single(history):
+        yield _scale_finding(
+            history, "error", {"share_of_one_target": data.commonest_target},
+            f"{100 * data.commonest_target:.0f} % of the targets of the regression are the same "
+            "number: fractions were cut to integers.",
+            "Keep targets as floating point numbers.",
+        )  # fmt: skip
+
+
+def _is_single(history: History) -> bool:
+    return bool(history.outputs) and history.outputs[-1].columns == 1
 
 
 def _features(
@@ -87,7 +115,7 @@ def _targets(history: History) -> Iterable[Finding]:
     if len(known) < 3 or history.is_classification:
         return
     std, mean = middle(o.target_std for o in known), middle(o.target_mean for o in known)
-    if std > 30 or abs(mean) > 100:
+    if (std > 30 or abs(mean) > 100) and skill(history) < 0.7:
         yield _scale_finding(
             history, "warning", {"target_mean": mean, "target_std": std},
             f"The targets have mean {mean:.3g} and standard deviation {std:.3g}; outputs begin "
@@ -106,6 +134,9 @@ def _validation_scale(history: History) -> Iterable[Finding]:
     if not other or not std > 0:
         return
     valid_mean, valid_std = middle(m for m, _ in other), middle(s for _, s in other)
+    data = history.data
+    if data is not None and data.changed > 0.5 and 0.8 < data.train_std / valid_std < 1.25:
+        return  # the training inputs are augmented, not scaled
     ratio = valid_std / std
     shift = abs(valid_mean - mean) / std
     if ratio > 4 or ratio < 0.25 or shift > 4:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import accuracy, late, middle, skill
+from trainwell.watching.rules.evidence import late, middle, skill
 
 
 def judge_labels(history: History) -> Iterable[Finding]:
@@ -56,47 +56,58 @@ def _order(history: History) -> Iterable[Finding]:
 
 
 def _imbalance(history: History) -> Iterable[Finding]:
-    recent = [r.outputs for r in late(history) if r.outputs is not None and r.outputs.target_counts]
-    counts = history.class_counts
-    if len(recent) < 3 or len(counts) < 2 or history.step < 50:
+    seen, right = _class_results(history)
+    present = [k for k, count in enumerate(seen) if count > 0]
+    if len(present) < 2 or history.step < 50:
         return
-    size = len(counts)
-    right, seen = [0.0] * size, [0.0] * size
-    for outputs in recent:
-        for k in range(min(size, len(outputs.target_counts))):
-            right[k] += outputs.right_counts[k]
-            seen[k] += outputs.target_counts[k]
-    present = [k for k in range(size) if counts[k] > 0]
-    if len(present) < 2:
+    rare = min(present, key=seen.__getitem__)
+    common = max(present, key=seen.__getitem__)
+    ratio, recall = seen[common] / seen[rare], right[rare] / seen[rare]
+    if ratio < 6 or recall > 0.3 or seen[rare] < 5 or right[common] < 0.7 * seen[common]:
         return
-    rare = min(present, key=lambda k: counts[k])
-    common = max(present, key=lambda k: counts[k])
-    ratio = counts[common] / counts[rare]
-    recall = right[rare] / seen[rare] if seen[rare] else math.nan
-    if ratio < 6 or not recall < 0.3 or seen[rare] < 3 or right[common] < 0.7 * seen[common]:
-        return
+    rate = sum(right) / sum(seen)
     yield Finding(
         code="class_imbalance",
         severity="warning",
         where=f"class {rare}",
         step=history.step,
-        evidence={"ratio": ratio, "recall": recall, "accuracy": accuracy(history)},
+        evidence={"ratio": ratio, "recall": recall, "accuracy": rate},
         cause=f"Class {common} is {ratio:.0f} times as common as class {rare}, of which only "
-        f"{100 * recall:.0f} % are recognised: the accuracy of {100 * accuracy(history):.0f} % "
-        "comes from the common class.",
+        f"{100 * recall:.0f} % are recognised: the accuracy of {100 * rate:.0f} % comes from the "
+        "common class.",
         remedy="Weight the loss by the inverse frequency of the classes, or draw the rare class "
         "more often; judge by the recall of each class.",
         reference="Japkowicz & Stephen 2002; He & Garcia 2009",
     )
 
 
+def _class_results(history: History) -> tuple[list[float], list[float]]:
+    """Examples of each class and those that are right: on the data given, else as last seen."""
+    probe = history.probe
+    if probe is not None and probe.on_train.seen:
+        return list(map(float, probe.on_train.seen)), list(map(float, probe.on_train.right))
+    recent = [r.outputs for r in late(history) if r.outputs is not None and r.outputs.target_counts]
+    size = max((len(o.target_counts) for o in recent), default=0)
+    seen, right = [0.0] * size, [0.0] * size
+    for outputs in recent:
+        for k, (count, good) in enumerate(
+            zip(outputs.target_counts, outputs.right_counts, strict=True)
+        ):
+            seen[k] += count
+            right[k] += good
+    return seen, right
+
+
 def _noise(history: History) -> Iterable[Finding]:
     data = history.data
+    yield from _shifted_labels(history)
     if data is None or not history.is_classification or not math.isfinite(data.misplaced):
         return
     if data.misplaced < 0.08 or data.examples < 200:
         return
-    # Overlapping classes disagree at their border; wrong labels do so everywhere.
+    # Classes that overlap, or whose labels are noisy by nature, do so in the validation too.
+    if data.valid_misplaced > 0.6 * data.misplaced and data.misplaced < 0.35:
+        return
     yield Finding(
         code="corrupted_labels",
         severity="warning",
@@ -113,12 +124,67 @@ def _noise(history: History) -> Iterable[Finding]:
     )
 
 
+def _shifted_labels(history: History) -> Iterable[Finding]:
+    """Labels in the training that are others than those in the validation."""
+    data, probe = history.data, history.probe
+    if data is None or probe is None or not probe.valid.seen or not probe.on_train.seen:
+        return
+    train, valid = probe.on_train, probe.valid
+    base = max(valid.seen) / sum(valid.seen)
+    learned = train.accuracy - max(train.seen) / sum(train.seen)
+    contradicts = learned > 0.5 and valid.accuracy < 0.5 * base
+    chance = history.chance / history.loss_factor
+    empty = learned > 0.06 and valid.accuracy < base + 0.03 and valid.loss > 1.02 * chance
+    renamed = _find_renamed(history)
+    if not (contradicts or empty or renamed):
+        return
+    if renamed:
+        cause = (
+            f"Class {renamed[0]} is {renamed[2]:.1f} times as common in the validation as in the "
+            f"training, and the model calls most of it {renamed[1]}: training labels were changed."
+        )
+    else:
+        cause = (
+            f"The model gets {100 * train.accuracy:.0f} % of the training examples right but "
+            f"{100 * valid.accuracy:.0f} % of the validation, no more than by chance: the labels "
+            "have nothing to do with the inputs, or other numbers in the two."
+        )
+    yield Finding(
+        code="corrupted_labels",
+        severity="error" if contradicts else "warning",
+        step=history.step,
+        evidence={"train_accuracy": train.accuracy, "valid_accuracy": valid.accuracy},
+        cause=cause,
+        remedy="Look at a few examples of each class with their labels, in both parts.",
+        reference="Zhang et al. 2017 (Rethinking generalization); Lipton et al. 2018",
+    )
+
+
+def _find_renamed(history: History) -> tuple[int, int, float] | None:
+    """A class that is rarer in training, and the one that it seems to be called there."""
+    probe = history.probe
+    assert probe is not None
+    train, valid = probe.on_train.seen, probe.valid
+    if len(train) != len(valid.seen) or min(sum(train), sum(valid.seen)) < 100:
+        return None
+    for k, count in enumerate(valid.seen):
+        now, then = count / sum(valid.seen), train[k] / sum(train)
+        recall = valid.right[k] / count if count else 1.0
+        if count >= 20 and now > 1.8 * then and recall < 0.5:
+            gains = [valid.said[j] - valid.seen[j] for j in range(len(train))]
+            other = max(range(len(train)), key=gains.__getitem__)
+            grown = train[other] / sum(train) > 1.3 * valid.seen[other] / sum(valid.seen)
+            if grown and gains[other] > 0.5 * (count - valid.right[k]):
+                return k, other, now / max(then, 1e-6)
+    return None
+
+
 def _leaks(history: History) -> Iterable[Finding]:
     data = history.data
     if data is None:
         return
     share = data.shared / data.valid_examples if data.valid_examples else 0.0
-    if share > 0.02 and data.shared >= 3:
+    if share > 0.02 and data.shared >= 3 and data.distinct > 0.5:
         yield Finding(
             code="train_val_leak",
             severity="error" if share > 0.2 else "warning",

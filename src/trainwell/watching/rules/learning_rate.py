@@ -17,6 +17,7 @@ from trainwell.watching.rules.evidence import (
     update_ratio,
     weights,
 )
+from trainwell.watching.rules.units import dead_at_start
 from trainwell.watching.trend import average_blocks
 
 
@@ -34,10 +35,13 @@ def judge_learning_rate(history: History) -> Iterable[Finding]:
 
 
 def _too_high(history: History) -> Iterable[Finding]:
+    if dead_at_start(history) > 0.6:
+        return
     ratio = update_ratio(history.readings[:12])
-    late_ratio = update_ratio(history.readings[-12:])
+    recent = [r for r in history.readings if r.step > 0.4 * history.step]
+    late_ratio = update_ratio(recent[-12:])
     largest = max((x for x in (ratio, late_ratio) if math.isfinite(x)), default=math.nan)
-    trend, learned = history.trend, skill(history)
+    trend, learned, facts = history.trend, skill(history), history.facts
     rate = first_rate(history)
     diverged = trend.broken or trend.last > 1.5 * max(trend.start, 1e-12)
     turns = middle(r.turn for r in history.readings[4:])
@@ -45,8 +49,15 @@ def _too_high(history: History) -> Iterable[Finding]:
     restless = trend.noise > 0.25 * abs(trend.last) and learned < 0.6 and turns < -0.1
     bold = largest > 0.08 or rate > _usual_limit(history)
     if not (
-        (bold and (diverged or learned < 0.5))
-        or ((ratio > 0.25 or late_ratio > 0.08) and learned < 0.8)
+        (update_ratio(history.readings[:1]) > 1 and facts.weight_layers > 1 and learned < 0.97)
+        or (bold and (diverged or (learned < 0.5 and trend.fall < 0.35)))
+        or (
+            facts.adaptive
+            and rate > _usual_limit(history)
+            and learned < 0.9
+            and trend.noise > 0.3 * abs(trend.last)
+        )
+        or ((ratio > 0.25 or late_ratio > 0.2) and learned < 0.8)
         or (largest > 0.03 and (diverged or restless or (spiky and learned < 0.6)))
         or (diverged and rate >= 0.5 * _usual_limit(history))
     ):
@@ -81,7 +92,7 @@ def _too_low(history: History) -> Iterable[Finding]:
         return
     ratio = update_ratio(history.readings[3:])
     gradients = middle(middle(p.gradient for p in weights(r)) for r in history.readings)
-    small_rate = rate < (2e-5 if history.facts.adaptive else 2e-4)
+    small_rate = rate < (5e-5 if history.facts.adaptive else 2e-4)
     # A small step that goes on in one direction would be a larger one at no risk.
     turns = middle(r.turn for r in history.readings)
     slow = ratio < 2e-4 and ratio * trend.count < 0.2

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from trainwell.findings import Finding
 from trainwell.watching.history import History
 from trainwell.watching.readings import NormReading
-from trainwell.watching.rules.evidence import late, middle
+from trainwell.watching.rules.evidence import late, middle, skill
 
 
 def judge_modes(history: History) -> Iterable[Finding]:
@@ -64,6 +64,19 @@ def _batch_norm(history: History) -> Iterable[Finding]:
         if found is not None:
             yield found
             return
+    if history.facts.ends_with_norm and skill(history) < 0.9:
+        yield Finding(
+            code="batchnorm_misuse",
+            severity="warning",
+            where=names[-1],
+            step=history.step,
+            evidence={"loss_last": history.trend.last},
+            cause=f"The outputs come out of batch norm {names[-1]!r}, which gives each batch mean "
+            "0 and standard deviation 1 whatever the targets are.",
+            remedy="Put batch norm between layers, not after the last.",
+            reference="Ioffe & Szegedy 2015",
+        )
+        return
     yield from _disagreement(history)
 
 
@@ -84,7 +97,7 @@ def _judge_norm(
             f"statistics, which are {gap:.2g} standard deviations from those of the batches."
         )
         remedy = "Set momentum to 0.1: in PyTorch it is the share of the new batch."
-    elif training and history.step >= 60 and (gap > 1 or spread > 1.5):
+    elif training and history.step >= 60 and (gap > 1 or spread > 1.5) and _differs(history):
         cause = (
             f"The running statistics of batch norm {name!r} are {gap:.2g} standard deviations "
             "from those of the batches, so the model does something else in evaluation mode."
@@ -108,6 +121,14 @@ def _judge_norm(
         remedy=remedy,
         reference="Ioffe & Szegedy 2015; Wu & He 2018",
     )
+
+
+def _differs(history: History) -> bool:
+    """Whether evaluation mode is worse on the same examples; yes where that was not tried."""
+    probe = history.probe
+    if probe is None or not math.isfinite(probe.train.loss):
+        return True
+    return probe.train.loss > 1.5 * probe.as_trained.loss
 
 
 def _disagreement(history: History) -> Iterable[Finding]:

@@ -222,7 +222,8 @@ def _reduction(history: History) -> Iterable[Finding]:
     per_row = middle(o.scale / o.rows for o in known)
     inverse = middle(o.scale * o.rows for o in known)
     summed = per_row > 0.9
-    divided = inverse < 1.2
+    accumulates = history.modes.passes_per_update > 1.5
+    divided = inverse < 1.2 and not accumulates
     bare = (
         graph is not None
         and graph.reduction == "sum"
@@ -240,7 +241,7 @@ def _reduction(history: History) -> Iterable[Finding]:
     harm = (
         poor
         or (summed and not adaptive and (ratio > 0.05 or rate >= 0.005))
-        or (divided and not adaptive and skill(history) < 0.8)
+        or (divided and not adaptive and skill(history) < 0.95)
     )
     rows = known[-1].rows if known else 0
     what = "summed over the batch, not averaged" if summed else "averaged over the batch twice"

@@ -17,7 +17,9 @@ def judge_units(history: History) -> Iterable[Finding]:
 
 
 def _dead(history: History) -> Iterable[Finding]:
-    windows = [w for w in history.windows if w][-3:]
+    if 0 < history.facts.narrowest <= 2:
+        return  # a bottleneck of one or two units is what ails it
+    windows = [w for w in history.windows if w][-6:]
     rows = [u for w in windows for u in w if u.kind == "relu" and u.units >= 4]
     worst: tuple[float, str] = (0.0, "")
     for name in {u.name for u in rows}:
@@ -26,9 +28,10 @@ def _dead(history: History) -> Iterable[Finding]:
             worst = max(worst, (min(u.stuck for u in own), name))
     share, name = worst
     learned = skill(history)
-    if not (share > 0.9 or (share > 0.5 and learned < 0.8)) or learned > 0.93:
+    first = dead_at_start(history, name)
+    dead = share > 0.9 or (share > 0.5 and learned < 0.8) or (share > 0.75 and first > 0.75)
+    if not dead or learned > (0.96 if first > 0.75 else 0.93):
         return
-    first = next((u.stuck for w in history.windows for u in w if u.name == name), share)
     yield Finding(
         code="dying_relu",
         severity="error" if learned < 0.5 else "warning",
@@ -41,6 +44,17 @@ def _dead(history: History) -> Iterable[Finding]:
         "leaky ReLU.",
         reference="Lu et al. 2019 (Dying ReLU)",
     )
+
+
+def dead_at_start(history: History, name: str = "") -> float:
+    """Share of dead ReLUs in the first window, of a layer or of the worst one."""
+    shares = [
+        u.stuck
+        for w in history.windows[:1]
+        for u in w
+        if u.kind == "relu" and u.units >= 4 and name in ("", u.name)
+    ]
+    return max(shares, default=0.0)
 
 
 def _saturated(history: History) -> Iterable[Finding]:

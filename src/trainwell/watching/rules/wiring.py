@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import is_poor, middle, skill
+from trainwell.watching.rules.evidence import accuracy, base_rate, is_poor, middle, skill
 
 _STRAIGHT_THROUGH = ("round", "sign", "ste", "quant", "straight", "binar", "revers")
 
@@ -49,14 +49,32 @@ def _ascent(history: History) -> Iterable[Finding]:
     negated = graph is not None and "neg" in graph.around and graph.kind in (
         "cross_entropy", "mse", "bce", "bce_logits", "smooth_l1", "l1",
     )  # fmt: skip
+    standard = [o.standard_loss for o in history.outputs if math.isfinite(o.standard_loss)]
+    few = max(1, len(standard) // 4)
+    # The loss is the standard one with the sign turned round.
+    losses = dict(history.losses)
+    opposite = [
+        abs(losses[r.step] + r.outputs.standard_loss) < 1e-3 * r.outputs.standard_loss
+        for r in history.readings[:6]
+        if r.outputs is not None and r.step in losses and r.outputs.standard_loss > 0
+    ]
+    unlearns = (
+        len(standard) >= 6
+        and history.is_classification
+        and (graph is None or graph.kind != "nll")
+        and ((len(opposite) >= 3 and all(opposite)) or accuracy(history) < 0.5 * base_rate(history))
+        and middle(standard[-few:]) > 2 * middle(standard[:3])
+        and trend.last < trend.start
+    )
     rises = trend.count >= 10 and trend.fall < -0.05 and trend.start > 0
     maximizes = history.facts.maximize and (rises or turned)
-    if not (turned or climbs or negated or maximizes):
+    if not (turned or climbs or negated or maximizes or unlearns):
         return
     how = (
         "the optimiser maximises the loss (maximize=True)" if maximizes
         else "the loss is negated" if negated
         else "the loss's gradient by the outputs points the wrong way" if turned
+        else "the loss falls while the right classes become less and less likely" if unlearns
         else "updates point along the gradient instead of against it"
     )  # fmt: skip
     yield Finding(
@@ -84,7 +102,7 @@ def _cut_graph(history: History) -> Iterable[Finding]:
     trained = set(history.facts.trainable)
     without = {p.name for p in readings[-1].parameters if p.name in trained}
     for reading in readings:
-        without &= {p.name for p in reading.parameters if math.isnan(p.gradient)}
+        without &= {p.name for p in reading.parameters if not p.has_gradient}
     ran = [n for n in without if not history.called or _module_of(n) in history.called]
     order = [p.name for p in readings[-1].parameters if p.name in ran]
     if not order:
