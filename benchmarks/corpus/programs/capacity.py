@@ -35,20 +35,20 @@ def large_net_few_examples(watch: Watch, faulty: bool) -> Outcome:
 
 @faulty("clusters-learns-the-noise", "overfitting", subtle=True, learns=0.6)
 def learns_the_noise(watch: Watch, faulty: bool) -> Outcome:
-    data = clusters(flipped=0.3)
-    model = mlp(20, 256, 256, 4) if faulty else mlp(20, 12, 4)
-    optimizer = AdamW(model.parameters(), lr=0.002, weight_decay=0.0 if faulty else 0.1)
+    data = clusters(flipped=0.3, count=2000).head(500)
+    model = mlp(20, 256, 256, 4) if faulty else mlp(20, 8, 4)
+    optimizer = AdamW(model.parameters(), lr=0.003, weight_decay=0.0 if faulty else 0.2)
     return fit(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=30)
 
 
-@faulty("arrows-hundred-images", "overfitting", learns=0.75, margin=0.1)
+@faulty("arrows-hundred-images", "overfitting", learns=0.65, margin=0.1)
 def hundred_images(watch: Watch, faulty: bool) -> Outcome:
     data = arrows(noise=0.5)
     if faulty:
         data = data.head(100)
     model = cnn(12, 4)
     optimizer = Adam(model.parameters(), lr=0.005)
-    epochs = 50 if faulty else 8
+    epochs = 50 if faulty else 10
     loss_fn = nn.CrossEntropyLoss()
     return fit(watch, model, optimizer, loss_fn, data, epochs=epochs, batch_size=20)
 

@@ -45,11 +45,11 @@ def normalised_mlp(
     return model[:-2]
 
 
-@faulty("digits-batchnorm-hardly-follows", "batchnorm_misuse", learns=0.93, margin=0.1)
+@faulty("digits-batchnorm-hardly-follows", "batchnorm_misuse", learns=0.9, margin=0.1)
 def hardly_follows(watch: Watch, faulty: bool) -> Outcome:
     momentum = 0.0001 if faulty else 0.1
     model = normalised_mlp(64, 32, 32, 32, 32, 10, activation=nn.Tanh, momentum=momentum)
-    optimizer = SGD(model.parameters(), lr=0.1)
+    optimizer = SGD(model.parameters(), lr=0.03)
     return fit(watch, model, optimizer, nn.CrossEntropyLoss(), digits_as_bytes(), epochs=8)
 
 
