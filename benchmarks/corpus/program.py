@@ -25,6 +25,7 @@ class Watcher(Protocol):
 
     def epoch(
         self,
+        *,
         train_loss: float | None = None,
         train_metric: float | None = None,
         valid_loss: float | None = None,
