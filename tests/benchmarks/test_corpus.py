@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from benchmarks.corpus.__main__ import main
+from benchmarks.corpus.frozen import RECORD, describe
 from benchmarks.corpus.program import HALVES, Outcome, Program, split_halves
 from benchmarks.corpus.programs import PROGRAMS
 from benchmarks.corpus.running import Named, Result, list_trainings, run_all, run_one
@@ -43,6 +44,13 @@ def test_a_program_of_a_later_version_moves_no_other_to_the_other_half():
 def test_the_order_of_registration_does_not_decide_the_half():
     programs = list(PROGRAMS.values())
     assert split_halves(programs) == split_halves(programs[::-1])
+
+
+def test_the_corpus_is_frozen():
+    recorded = json.loads(RECORD.read_text(encoding="utf-8"))
+    now = describe()
+    assert now["files"] == recorded["files"], "programs are added in new files; see the README"
+    assert now["halves"] == recorded["halves"]
 
 
 def make_result(codes: str, *findings: tuple[str, str], error: str = "") -> Result:

@@ -22,7 +22,7 @@ from benchmarks.corpus.networks import cnn, mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 
 
-@faulty("linear-large-net-few-examples", "overfitting", learns=0.3, margin=0.2)
+@faulty("linear-large-net-few-examples", "overfitting", learns=0.3, margin=0.15)
 def large_net_few_examples(watch: Watch, faulty: bool) -> Outcome:
     data = noisy_linear(noise=1.0, count=1200)
     if faulty:

@@ -176,7 +176,7 @@ def fit_and_validate(
 @faulty("linear-dropout-in-validation", "eval_mode_bug", learns=0.4)
 def dropout_in_validation(watch: Watch, faulty: bool) -> Outcome:
     data = noisy_linear(noise=0.5)
-    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(0.65), nn.Linear(64, 1))
     optimizer = SGD(model.parameters(), lr=0.05)
     return fit_and_validate(watch, model, optimizer, nn.MSELoss(), data, 20, not faulty)
 

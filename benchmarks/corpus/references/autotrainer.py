@@ -2,8 +2,8 @@
 
 Conditions, with the thresholds of the paper's default configuration and its published code:
 
-- gradient vanish: the norm of the first weight's gradient is below β₂ = 1e-4, and below β₁ = 1e-3 of
-  that of the last weight's;
+- gradient vanish: the norm of the first weight's gradient is below β₂ = 1e-4, and below β₁ = 1e-3
+  of that of the last weight's;
 - gradient explode: it is more than β₃ = 70 times that of the last weight's; or there is a NaN or an
   infinity in loss, weights or gradients; or the validation loss is 1e5 or more;
 - dying ReLU: at least γ = 70 % of all gradients are exactly zero;

@@ -21,15 +21,15 @@ While training, every 10 updates, it complains of
 - gradients: a mean size below 1e-7 or halved at 5 readings; above 1e8 or doubled at 5;
 - updates: log₁₀ of update / weight (mean sizes), averaged, above −1 or below −4; none at all.
 
-Numbers are those of the published code where it states them, else the defaults of the same checks in
-its successor for reinforcement learning by the same group; the limits of the sizes of gradients and
-updates were in neither and follow the custom.
+Numbers are those of the published code where it states them, else the defaults of the same checks
+in its successor for reinforcement learning by the same group; the limits of the sizes of gradients
+and updates were found in neither: they follow custom.
 
 Chosen here, in the tool's favour: the tests of the weights against He's, Glorot's and LeCun's
 initialisation are left out, as PyTorch's default is none of them, and so are those of zero biases.
-A property must fail at 3 readings. Chosen otherwise: dead and saturated units are judged on the last
-batch; the smoothness is the autocorrelation at lag one; the real training is watched, where the
-original trains on one batch; its checks of augmentation and of switching modes, which train again,
+A property must fail at 3 readings. Chosen otherwise: dead and saturated units are judged on the
+last batch; the smoothness is the autocorrelation at lag one; the real training is watched (the
+original trains on one batch); its checks of augmentation and of switching modes, which train again,
 are left out. Findings of before training come first, then the others by how often they came.
 """
 

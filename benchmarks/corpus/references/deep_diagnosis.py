@@ -15,12 +15,13 @@ its thresholds:
 
 The first symptom ends the search. Its cause is the first of these that holds: training inputs
 outside −1 to 1; the variance of a weight below 1e-5 or above 10; learning rate × gradient / weight
-(norms) above 0.1 or below 1e-5; else the symptom's own, most often an activation function. Not every
-symptom asks all of them, nor in this order: see `CAUSES`.
+(norms) above 0.1 or below 1e-5; else the symptom's own, most often an activation function. Not
+every symptom asks all of them, nor in this order: see `CAUSES`.
 
 Chosen here: a linear last layer under a cross-entropy is right in PyTorch, whose loss has the
 softmax in it. The variance is that of the weights, as the paper says (the code takes it of their
-mean, which never has one). A watcher that is not told the training examples looks at the inputs of
+mean, which never has one). A gradient is 0 where its mean size is: under a softmax of two classes
+the mean itself is always 0. A watcher that is not told the training examples looks at the inputs of
 the first batch. "Change the optimizer" names no root cause, so it is `not_learning`.
 """
 
@@ -147,7 +148,7 @@ class DeepDiagnosis:
     def _find_symptom_of_weights(self) -> tuple[str, str] | None:
         for name, weight in reversed(self.observation.weights):
             if weight.grad is not None:
-                if is_numerical_error(weight.grad.mean().item()):
+                if is_numerical_error(weight.grad.abs().mean().item()):
                     return "numerical error of a gradient", name
                 if weight.grad.abs().mean().item() < VANISHING:
                     return "vanishing gradient", name
