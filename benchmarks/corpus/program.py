@@ -25,6 +25,7 @@ class Watcher(Protocol):
 
     def epoch(
         self,
+        *,
         train_loss: float | None = None,
         train_metric: float | None = None,
         valid_loss: float | None = None,
@@ -67,7 +68,8 @@ class Program:
         run: Trains, with the fault or without.
         subtle: The faulty training still learns something or looks fine at a glance.
         learns: The healthy training's score is at least this.
-        margin: By this much the fault spoils the score or, where it `inflates`, flatters it.
+        margin: By this much the fault spoils the score or, where it `inflates`, what is reported
+            flatters it more than the twin's report does.
         inflates: The fault is seen in what is reported, which is better than the truth.
         version: Of the corpus that brought the program.
     """

@@ -17,6 +17,7 @@ import torch
 from benchmarks.corpus.program import Program, Watcher
 from benchmarks.corpus.programs import PROGRAMS
 from benchmarks.corpus.watchers import WATCHERS
+from trainwell.findings import Finding
 
 Kind = Literal["faulty", "twin", "healthy"]
 
@@ -39,7 +40,8 @@ class Result:
         causes: True names of the fault; empty where there is none.
         findings: As the watcher ranked them.
         score, reported: See `Outcome`; NaN where the program failed.
-        seconds: Of the whole training, watched.
+        valid_losses: Of the epochs, as the program told its watcher.
+        seconds: Of processor time of the whole training, watched.
         error: The traceback where the program failed; else empty.
     """
 
@@ -49,6 +51,7 @@ class Result:
     findings: tuple[Named, ...] = ()
     score: float = float("nan")
     reported: float = float("nan")
+    valid_losses: tuple[float, ...] = ()
     seconds: float = 0.0
     error: str = ""
 
@@ -64,6 +67,24 @@ class Result:
     def names_a_cause(self, among: int) -> bool:
         """Whether one of the first so many alarms is a true root cause."""
         return any(named.code in self.causes for named in self.alarms[:among])
+
+
+class Overheard:
+    """A watcher, whose validation losses are noted too."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self.watcher = watcher
+        self.valid_losses: list[float] = []
+
+    def step(self, *given: Any, **named: Any) -> None:
+        self.watcher.step(*given, **named)
+
+    def epoch(self, **told: Any) -> None:
+        self.valid_losses.append(told.get("valid_loss", float("nan")))
+        self.watcher.epoch(**told)
+
+    def findings(self) -> list[Finding]:
+        return self.watcher.findings()
 
 
 Training = tuple[str, Kind]
@@ -96,18 +117,18 @@ def run_one(training: Training, watcher: str) -> Result:
     program = PROGRAMS[name]
     causes = program.codes if kind == "faulty" else ()
     watch = WATCHERS[watcher]()
-    started: list[Watcher] = []
+    started: list[Overheard] = []
 
     def start(*given: Any, **named: Any) -> Watcher:
-        started.append(watch(*given, **named))
+        started.append(Overheard(watch(*given, **named)))
         return started[-1]
 
-    begin = time.perf_counter()
+    begin = time.process_time()
     try:
         outcome = program.train(start, kind == "faulty")
         findings = [finding for one in started for finding in one.findings()]
     except Exception:
-        error, seconds = traceback.format_exc(), time.perf_counter() - begin
+        error, seconds = traceback.format_exc(), time.process_time() - begin
         return Result(name, kind, causes, seconds=seconds, error=error)
     return Result(
         name,
@@ -116,7 +137,8 @@ def run_one(training: Training, watcher: str) -> Result:
         tuple(Named(finding.code, finding.severity) for finding in findings),
         outcome.score,
         outcome.reported,
-        time.perf_counter() - begin,
+        tuple(loss for one in started for loss in one.valid_losses),
+        time.process_time() - begin,
     )
 
 

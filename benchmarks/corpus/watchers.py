@@ -35,7 +35,28 @@ def load_trainwell() -> Watch:
     return trainwell.watch
 
 
+def load_autotrainer() -> Watch:
+    from benchmarks.corpus.references.autotrainer import AutoTrainer
+
+    return AutoTrainer
+
+
+def load_deep_diagnosis() -> Watch:
+    from benchmarks.corpus.references.deep_diagnosis import DeepDiagnosis
+
+    return DeepDiagnosis
+
+
+def load_deep_checker() -> Watch:
+    from benchmarks.corpus.references.deep_checker import DeepChecker
+
+    return DeepChecker
+
+
 WATCHERS: dict[str, Callable[[], Watch]] = {
     "trainwell": load_trainwell,
+    "autotrainer": load_autotrainer,
+    "deep-diagnosis": load_deep_diagnosis,
+    "deep-checker": load_deep_checker,
     "none": load_nothing,
 }

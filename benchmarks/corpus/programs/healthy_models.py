@@ -60,32 +60,16 @@ def sigmoid_pixels_reproduced(watch: Watch, faulty: bool) -> Outcome:
 
 
 class TiedAutoencoder(nn.Module):
-    """One matrix codes and decodes."""
+    """One matrix codes and decodes, and one hidden layer is used in both."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder, self.decoder = nn.Linear(64, 24), nn.Linear(24, 64)
-        self.decoder.weight = nn.Parameter(self.encoder.weight.detach().T.clone())
-        del self.decoder.weight
-        self.bias = self.decoder.bias
+        self.encoder, self.hidden = nn.Linear(64, 24), nn.Linear(24, 24)
+        self.bias = nn.Parameter(torch.zeros(64))
 
     def forward(self, x: Tensor) -> Tensor:
-        code = torch.tanh(self.encoder(x))
-        return functional.linear(code, self.encoder.weight.T, self.bias)
-
-
-class NextWord(nn.Module):
-    """Predicts the middle word from its neighbours; the embedding is the output layer too."""
-
-    def __init__(self, words: int) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(words, 16)
-        self.mix = nn.Linear(16, 16)
-        self.head = nn.Linear(16, words, bias=False)
-        self.head.weight = self.embedding.weight
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.tanh(self.mix(self.embedding(x).mean(1))))
+        code = torch.tanh(self.hidden(torch.tanh(self.encoder(x))))
+        return functional.linear(torch.tanh(self.hidden(code)), self.encoder.weight.T, self.bias)
 
 
 @healthy("digits-tied-autoencoder", learns=0.5)

@@ -168,7 +168,7 @@ def one_example_at_a_time(watch: Watch, faulty: bool) -> Outcome:
 @healthy("wine-whole-set-as-one-batch", learns=0.9)
 def whole_set_as_one_batch(watch: Watch, faulty: bool) -> Outcome:
     model = mlp(13, 16, 3)
-    optimizer = SGD(model.parameters(), lr=0.2, momentum=0.9)
+    optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
     loss_fn = nn.CrossEntropyLoss()
     return fit(watch, model, optimizer, loss_fn, wine(), epochs=150, batch_size=200)
 
@@ -281,7 +281,7 @@ def weights_averaged_aside(watch: Watch, faulty: bool) -> Outcome:
         average.update_parameters(model)
 
     loss_fn = nn.CrossEntropyLoss()
-    outcome = fit(watch, model, optimizer, loss_fn, data, epochs=10, after_batch=step)
+    outcome = fit(watch, model, optimizer, loss_fn, data, epochs=6, after_batch=step)
     return Outcome(score(average, data), outcome.reported)
 
 

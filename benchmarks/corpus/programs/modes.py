@@ -45,11 +45,11 @@ def normalised_mlp(
     return model[:-2]
 
 
-@faulty("digits-batchnorm-hardly-follows", "batchnorm_misuse", learns=0.93, margin=0.1)
+@faulty("digits-batchnorm-hardly-follows", "batchnorm_misuse", learns=0.9, margin=0.1)
 def hardly_follows(watch: Watch, faulty: bool) -> Outcome:
     momentum = 0.0001 if faulty else 0.1
     model = normalised_mlp(64, 32, 32, 32, 32, 10, activation=nn.Tanh, momentum=momentum)
-    optimizer = SGD(model.parameters(), lr=0.1)
+    optimizer = SGD(model.parameters(), lr=0.03)
     return fit(watch, model, optimizer, nn.CrossEntropyLoss(), digits_as_bytes(), epochs=8)
 
 
@@ -176,7 +176,7 @@ def fit_and_validate(
 @faulty("linear-dropout-in-validation", "eval_mode_bug", learns=0.4)
 def dropout_in_validation(watch: Watch, faulty: bool) -> Outcome:
     data = noisy_linear(noise=0.5)
-    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Dropout(0.65), nn.Linear(64, 1))
     optimizer = SGD(model.parameters(), lr=0.05)
     return fit_and_validate(watch, model, optimizer, nn.MSELoss(), data, 20, not faulty)
 

@@ -57,7 +57,7 @@ def adamw_creeps(watch: Watch, faulty: bool) -> Outcome:
 
 @faulty("digits-sgd-at-three", "lr_too_high", learns=0.9, margin=0.1)
 def sgd_at_three(watch: Watch, faulty: bool) -> Outcome:
-    model = mlp(64, 32, 32, 10)
+    model = mlp(64, 32, 10)
     optimizer = SGD(model.parameters(), lr=3.0 if faulty else 0.2)
     return fit(watch, model, optimizer, nn.CrossEntropyLoss(), digits(), epochs=8)
 
@@ -103,7 +103,7 @@ def momentum_of_nearly_one(watch: Watch, faulty: bool) -> Outcome:
 def nesterov_swings(watch: Watch, faulty: bool) -> Outcome:
     model = mlp(1, 32, 32, 1, activation=nn.Tanh)
     momentum = 0.999 if faulty else 0.9
-    optimizer = SGD(model.parameters(), lr=0.03, momentum=momentum, nesterov=True)
+    optimizer = SGD(model.parameters(), lr=0.045, momentum=momentum, nesterov=True)
     return fit(watch, model, optimizer, nn.MSELoss(), curve(), epochs=30)
 
 

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+
+import pytest
+
+from benchmarks.corpus.__main__ import main
+from benchmarks.corpus.frozen import RECORD, describe
+from benchmarks.corpus.program import HALVES, Outcome, Program, split_halves
+from benchmarks.corpus.programs import PROGRAMS
+from benchmarks.corpus.running import Named, Result, list_trainings, run_all, run_one
+from benchmarks.corpus.tables import confuse, summarise
+from trainwell.findings import CODES
+
+FAULTY = [program for program in PROGRAMS.values() if program.codes]
+HEALTHY = [program for program in PROGRAMS.values() if not program.codes]
+
+
+def test_the_corpus_is_as_large_as_it_was_asked_to_be():
+    assert len(FAULTY) >= 80
+    assert len(HEALTHY) >= 40
+    assert sum(program.subtle for program in FAULTY) >= len(FAULTY) / 4
+
+
+def test_every_root_cause_has_two_programs_and_each_half_has_one_of_them():
+    halves = split_halves(list(PROGRAMS.values()))
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for program in FAULTY:
+        found[program.codes[0]][halves[program.name]] += 1
+    assert set(found) == set(CODES) - {"not_learning"}
+    for cause, counts in found.items():
+        assert set(counts) == set(HALVES), cause
+        assert abs(counts["development"] - counts["held-out"]) <= 1, cause
+
+
+def test_a_program_of_a_later_version_moves_no_other_to_the_other_half():
+    before = split_halves(list(PROGRAMS.values()))
+    later = Program("aaa-later", ("bad_init",), lambda watch, faulty: Outcome(0, 0), version=2)
+    after = split_halves([*PROGRAMS.values(), later])
+    assert {name: after[name] for name in before} == before
+
+
+def test_the_order_of_registration_does_not_decide_the_half():
+    programs = list(PROGRAMS.values())
+    assert split_halves(programs) == split_halves(programs[::-1])
+
+
+def test_the_corpus_is_frozen():
+    recorded = json.loads(RECORD.read_text(encoding="utf-8"))
+    now = describe()
+    assert now["files"] == recorded["files"], "programs are added in new files; see the README"
+    assert now["halves"] == recorded["halves"]
+
+
+def make_result(codes: str, *findings: tuple[str, str], error: str = "") -> Result:
+    named = tuple(Named(code, severity) for code, severity in findings)
+    kind = "faulty" if codes else "twin"
+    return Result("name", kind, tuple(codes.split()), named, error=error)
+
+
+def test_shares_count_what_they_say():
+    results = [
+        make_result("bad_init", ("bad_init", "error")),
+        make_result("bad_init", ("lr_too_low", "warning"), ("bad_init", "warning")),
+        make_result("bad_init vanishing_gradient", ("vanishing_gradient", "error")),
+        make_result("bad_init", ("bad_init", "note")),
+        make_result("", ("overfitting", "note")),
+        make_result("", ("overfitting", "warning")),
+        make_result("", error="broke"),
+        make_result(""),
+    ]
+    shares = {share.title.strip(): share for share in summarise(results)}
+    assert (shares["detected"].count, shares["detected"].total) == (3, 4)
+    assert shares["first finding is a true cause"].count == 2
+    assert shares["a true cause in the first three"].count == 3
+    assert (shares["false alarms"].count, shares["false alarms"].total) == (2, 4)
+    assert confuse(results)["bad_init"] == {"bad_init": 2, "lr_too_low": 1, "-": 1}
+
+
+def test_intervals_are_those_of_clopper_and_pearson():
+    results = [make_result("bad_init", ("bad_init", "error"))] * 10
+    low, high = summarise(results)[0].interval
+    assert low == pytest.approx(0.025 ** (1 / 10))  # all of ten: the bound has a closed form
+    assert high == 1
+
+
+def test_a_training_is_the_same_each_time():
+    first = run_one(("wine-negates-the-loss", "faulty"), "none")
+    again = run_one(("wine-negates-the-loss", "faulty"), "none")
+    assert (first.score, first.valid_losses) == (again.score, again.valid_losses)
+
+
+def test_the_command_prints_one_json_document(capsys: pytest.CaptureFixture[str]):
+    arguments = ["--half", "all", "--program", "linear-at-the-noise-floor", "--watcher", "none"]
+    main([*arguments, "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["results"][0]["name"] == "linear-at-the-noise-floor"
+    assert printed["summary"]["false alarms"]["total"] == 1
+
+
+@pytest.mark.slow
+def test_every_fault_has_a_consequence_and_every_healthy_training_learns():
+    trainings = list_trainings(PROGRAMS.values())
+    found = {(r.name, r.kind): r for r in run_all(trainings, "none", jobs=2)}
+    complaints = [
+        complaint
+        for program in PROGRAMS.values()
+        for complaint in (*judge_healthy(program, found), *judge_faulty(program, found))
+    ]
+    assert not complaints, "\n".join(complaints)
+
+
+def judge_healthy(program: Program, found: dict[tuple[str, str], Result]) -> list[str]:
+    """What is wrong with the training that should be healthy."""
+    result = found[program.name, "healthy" if program.is_healthy else "twin"]
+    if result.error:
+        return [f"{program.name}: {result.error}"]
+    complaints = []
+    if not result.score >= program.learns:
+        complaints.append(f"{program.name}: healthy scores {result.score:.3f}")
+    best, last = min(result.valid_losses), result.valid_losses[-1]
+    if not last - best <= 0.25 * abs(best) + 0.05:
+        complaints.append(f"{program.name}: healthy loss rises from {best:.3f} to {last:.3f}")
+    return complaints
+
+
+def judge_faulty(program: Program, found: dict[tuple[str, str], Result]) -> list[str]:
+    """What is wrong with the fault: nobody would see it."""
+    if program.is_healthy:
+        return []
+    faulty, twin = found[program.name, "faulty"], found[program.name, "twin"]
+    if faulty.error:
+        return [f"{program.name}: {faulty.error}"]
+    gap = twin.score - faulty.score
+    if program.inflates:
+        gap = (faulty.reported - faulty.score) - (twin.reported - twin.score)
+    if not gap >= program.margin:
+        return [f"{program.name}: the fault makes a difference of only {gap:.3f}"]
+    return []
