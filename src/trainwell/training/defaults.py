@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainwell.data.augment import names_of
 from trainwell.data.dataset import Dataset
 from trainwell.models.catalogue import ModelSpec, find_entry
 from trainwell.optim.optimizers import GRADIENT_DESCENT, find_optimizer
@@ -21,7 +22,10 @@ BATCHES = (16, 128)
 BATCHES_IN_SMALL_DATA = 16
 LARGE_DATA = 40_000
 BATCH_OF_LARGE_DATA = 256
-SMALLEST_PHOTO = 16
+SMALLEST_AUGMENTED = 16
+"""Side in pixels: in smaller images a pixel is too much to move by."""
+TRUE_OF_ANY_IMAGE = frozenset({"shift", "rotate", "scale", "elastic"})
+"""As models ask for them, a little, these leave digits and letters what they are."""
 
 GIVEN, DEFAULT = "given by you", "trainwell's default"
 OPEN_FIELDS: Mapping[str, Any] = {
@@ -149,16 +153,20 @@ def _suit_model(spec: ModelSpec, data: Dataset, optimizer: str | None) -> Choice
         for name, value in entry.recipe.items()
         if name not in dropped
     }
-    if "augment" in chosen and not _looks_like_photos(data):
+    wished = entry.recipe.get("augment", ())
+    kept = tuple(text for text in wished if _leaves_true(names_of((text,))[0], data))
+    if kept != wished:
         reason = "Mirrored or cut, digits, letters and small drawings may become something else."
-        chosen["augment"] = Choice((), f"suits the data {data.name}", reason)
+        chosen["augment"] = Choice(kept, f"suits the data {data.name}", reason)
     return chosen
 
 
-def _looks_like_photos(data: Dataset) -> bool:
-    """Whether the images are in colour and not tiny: what publications flip and crop."""
+def _leaves_true(augmentation: str, data: Dataset) -> bool:
+    """Whether images stay what they are: colour photos are flipped and cropped, others are not."""
     shape = data.input_shape
-    return data.kind == "image" and shape[0] == 3 and min(shape[1:]) >= SMALLEST_PHOTO
+    if data.kind != "image" or min(shape[1:]) < SMALLEST_AUGMENTED:
+        return False
+    return shape[0] == 3 or augmentation in TRUE_OF_ANY_IMAGE
 
 
 def _suit_squared_error(chosen: Choices, data: Dataset) -> Choices:
