@@ -117,8 +117,10 @@ def test_batches_grow_with_the_data(count: int, size: int) -> None:
     assert choose_batch_size(count) == size
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(1, 100), (10, 50), (1000, 20)])
-def test_small_data_is_seen_more_often(steps: int, epochs: int) -> None:
+@pytest.mark.parametrize(
+    ("steps", "epochs"), [(1, 100), (10, 50), (25, 20), (500, 20), (700, 15), (10_000, 12)]
+)
+def test_small_data_is_seen_more_often_and_large_data_less(steps: int, epochs: int) -> None:
     assert choose_epochs(steps) == epochs
 
 

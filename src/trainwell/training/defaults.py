@@ -17,7 +17,8 @@ from trainwell.training.reasons import OF_DEFAULTS, OF_MODELS, OF_OPTIMIZERS
 from trainwell.training.recipe import DEFAULT_OPTIMIZER, Recipe
 
 FEWEST_UPDATES = 500
-EPOCHS = (20, 100)
+PLENTY_OF_UPDATES = 10_000
+EPOCHS = (12, 20, 100)
 BATCHES = (16, 128)
 BATCHES_IN_SMALL_DATA = 16
 LARGE_DATA = 40_000
@@ -130,9 +131,11 @@ def choose_batch_size(count: int) -> int:
 
 
 def choose_epochs(steps_per_epoch: int) -> int:
-    """20, or as many more as small data needs for 500 updates."""
-    few, many = EPOCHS
-    return min(many, max(few, math.ceil(FEWEST_UPDATES / steps_per_epoch)))
+    """20; as many more as small data needs for 500 updates, or down to 12 where 10,000 are made."""
+    few, usual, many = EPOCHS
+    needed = math.ceil(FEWEST_UPDATES / steps_per_epoch)
+    plenty = math.ceil(PLENTY_OF_UPDATES / steps_per_epoch)
+    return max(min(needed, many), min(usual, max(few, plenty)))
 
 
 def _keep_given(recipe: Recipe) -> Choices:
@@ -204,11 +207,13 @@ def _suit_batch_size(count: int) -> Choices:
 def _suit_epochs(count: int, examples_per_update: int) -> Choices:
     steps = math.ceil(count / examples_per_update)
     epochs = choose_epochs(steps)
-    reasons = {
-        EPOCHS[0]: f"At {steps:,} updates an epoch that is usually enough.",
-        EPOCHS[1]: f"At {steps:,} updates an epoch more are needed; more passes overfit.",
-    }
-    reason = reasons.get(epochs, f"So many make {FEWEST_UPDATES} updates at {steps:,} an epoch.")
+    _, usual, many = EPOCHS
+    if epochs == many:
+        reason = f"At {steps:,} updates an epoch more are needed; more passes overfit."
+    elif epochs > usual:
+        reason = f"So many make {FEWEST_UPDATES} updates at {steps:,} an epoch."
+    else:
+        reason = f"At {steps:,} updates an epoch that is usually enough."
     return {"epochs": Choice(epochs, f"suits data of {count:,} examples", reason)}
 
 
