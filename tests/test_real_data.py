@@ -48,6 +48,16 @@ def test_mnist_reaches_98_2_percent_with_no_option_but_the_path(
 
 
 @pytest.mark.slow
+def test_lenet_5_reaches_99_2_percent_of_mnist_in_12_epochs_with_no_option(
+    shared_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r"
+    metrics = fit(capfd, str(shared_data / "mnist"), "--model", "lenet5", "--out", str(out))
+    assert tw.load_run(out).recipe.epochs == 12
+    assert metrics["test_accuracy"] >= 0.992
+
+
+@pytest.mark.slow
 def test_cifar_10_is_read_with_its_class_names_and_resnet20_reaches_60_percent_in_3_epochs(
     shared_data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,7 @@ def mnist(shared_data: Path) -> Dataset:
 @pytest.fixture(scope="module")
 def lenet(mnist: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tw.Run:
     out = tmp_path_factory.mktemp("lenet") / "run"
-    return tw.fit("lenet5", mnist, tw.Recipe(epochs=2), out=out)
+    return tw.fit("lenet5", mnist, tw.Recipe(epochs=2, augment=()), out=out)
 
 
 def test_lenet_5_reads_digits_after_two_epochs(lenet: tw.Run) -> None:

@@ -21,7 +21,7 @@ import trainwell as tw
 from noisy_runs import RECIPE, Noisy, outcome
 from trainwell.data.folds import make_fold, pool_examples
 from trainwell.errors import DataError, Interrupted, ModelError, RunFolderError
-from trainwell.training.intervals import corrected_interval
+from trainwell.training.intervals import corrected_interval, student_interval
 from trainwell.training.observer import Progress
 from trainwell.training.signals import StopRequest
 
@@ -187,6 +187,14 @@ def test_the_interval_is_students_with_the_correction_for_folds_that_share_examp
     reach = 2.7764451 * math.sqrt((1 / 5 + 20 / 80) * statistics.variance(scores))
     assert (low, high) == pytest.approx((0.9 - reach, 0.9 + reach))
     assert all(math.isnan(end) for end in corrected_interval([0.9], 80, 20))
+
+
+def test_scores_that_share_nothing_have_students_own_interval() -> None:
+    low, high = student_interval([1.0, 1.1, 0.9])
+    # The 97.5 % quantile of Student's t with 2 degrees of freedom is 4.3027.
+    reach = 4.3026527 * 0.1 / math.sqrt(3)
+    assert (low, high) == pytest.approx((1 - reach, 1 + reach))
+    assert all(math.isnan(end) for end in student_interval([]))
 
 
 @pytest.mark.parametrize("model", ["mlp", Noisy, lambda data: tw.models.create("mlp", data)])

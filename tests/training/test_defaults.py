@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy
 import pytest
 
 import trainwell as tw
@@ -65,6 +66,26 @@ def test_the_user_goes_before_the_model_the_model_before_the_data_and_the_optimi
     assert choices("digits")["epochs"].source == "suits data of 1,294 examples"
 
 
+@pytest.mark.parametrize(
+    ("shape", "kept"),
+    [
+        ((3, 32, 32), ("alternating_flip", "shift(most=0.0625)")),
+        ((1, 28, 28), ("shift(most=0.0625)",)),
+        ((1, 8, 8), ()),
+        ((3, 8, 8), ()),
+    ],
+)
+def test_only_photos_are_mirrored_and_tiny_images_stay_as_they_are(
+    shape: tuple[int, int, int], kept: tuple[str, ...]
+) -> None:
+    pictures = numpy.zeros((40, *shape[1:], shape[0]), dtype=numpy.uint8)
+    pictures[::2] = 255
+    data = tw.load((pictures, numpy.arange(40) % 4))
+    chosen = explain_recipe(tw.Recipe(), data, ModelSpec("resnet20", shape, 4))["augment"]
+    assert chosen.value == kept
+    assert chosen.source.startswith("suits the model" if len(kept) == 2 else "suits the data")
+
+
 def test_an_optimiser_brings_its_usual_rate_decay_and_momentum() -> None:
     explained = choices("digits", optimizer="adamw")
     assert (explained["learning_rate"].value, explained["weight_decay"].value) == (1e-3, 1e-2)
@@ -96,8 +117,10 @@ def test_batches_grow_with_the_data(count: int, size: int) -> None:
     assert choose_batch_size(count) == size
 
 
-@pytest.mark.parametrize(("steps", "epochs"), [(1, 100), (10, 50), (1000, 20)])
-def test_small_data_is_seen_more_often(steps: int, epochs: int) -> None:
+@pytest.mark.parametrize(
+    ("steps", "epochs"), [(1, 100), (10, 50), (25, 20), (500, 20), (700, 15), (10_000, 12)]
+)
+def test_small_data_is_seen_more_often_and_large_data_less(steps: int, epochs: int) -> None:
     assert choose_epochs(steps) == epochs
 
 

@@ -54,7 +54,12 @@ ENTRIES = {
         "LeCun et al.",
         "Convolutions for handwritten digits.",
         (1, 32, 32),
-        recipe={"learning_rate": 0.05, "batch_size": 64},
+        recipe={
+            "learning_rate": 0.05,
+            "batch_size": 64,
+            # LeCun et al. too moved, scaled and distorted the digits: 0.8 % error for 0.95 %.
+            "augment": ("rotate(degrees=10)", "scale(share=0.1)", "shift(most=0.07)"),
+        },
         published="0.95 % error on MNIST",
     )
 }

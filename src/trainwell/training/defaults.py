@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainwell.data.augment import names_of
 from trainwell.data.dataset import Dataset
 from trainwell.models.catalogue import ModelSpec, find_entry
 from trainwell.optim.optimizers import GRADIENT_DESCENT, find_optimizer
@@ -16,12 +17,16 @@ from trainwell.training.reasons import OF_DEFAULTS, OF_MODELS, OF_OPTIMIZERS
 from trainwell.training.recipe import DEFAULT_OPTIMIZER, Recipe
 
 FEWEST_UPDATES = 500
-EPOCHS = (20, 100)
+PLENTY_OF_UPDATES = 10_000
+EPOCHS = (12, 20, 100)
 BATCHES = (16, 128)
 BATCHES_IN_SMALL_DATA = 16
 LARGE_DATA = 40_000
 BATCH_OF_LARGE_DATA = 256
-SMALLEST_PHOTO = 16
+SMALLEST_AUGMENTED = 16
+"""Side in pixels: in smaller images a pixel is too much to move by."""
+TRUE_OF_ANY_IMAGE = frozenset({"shift", "rotate", "scale", "elastic"})
+"""As models ask for them, a little, these leave digits and letters what they are."""
 
 GIVEN, DEFAULT = "given by you", "trainwell's default"
 OPEN_FIELDS: Mapping[str, Any] = {
@@ -126,9 +131,11 @@ def choose_batch_size(count: int) -> int:
 
 
 def choose_epochs(steps_per_epoch: int) -> int:
-    """20, or as many more as small data needs for 500 updates."""
-    few, many = EPOCHS
-    return min(many, max(few, math.ceil(FEWEST_UPDATES / steps_per_epoch)))
+    """20; as many more as small data needs for 500 updates, or down to 12 where 10,000 are made."""
+    few, usual, many = EPOCHS
+    needed = math.ceil(FEWEST_UPDATES / steps_per_epoch)
+    plenty = math.ceil(PLENTY_OF_UPDATES / steps_per_epoch)
+    return max(min(needed, many), min(usual, max(few, plenty)))
 
 
 def _keep_given(recipe: Recipe) -> Choices:
@@ -149,16 +156,20 @@ def _suit_model(spec: ModelSpec, data: Dataset, optimizer: str | None) -> Choice
         for name, value in entry.recipe.items()
         if name not in dropped
     }
-    if "augment" in chosen and not _looks_like_photos(data):
+    wished = entry.recipe.get("augment", ())
+    kept = tuple(text for text in wished if _leaves_true(names_of((text,))[0], data))
+    if kept != wished:
         reason = "Mirrored or cut, digits, letters and small drawings may become something else."
-        chosen["augment"] = Choice((), f"suits the data {data.name}", reason)
+        chosen["augment"] = Choice(kept, f"suits the data {data.name}", reason)
     return chosen
 
 
-def _looks_like_photos(data: Dataset) -> bool:
-    """Whether the images are in colour and not tiny: what publications flip and crop."""
+def _leaves_true(augmentation: str, data: Dataset) -> bool:
+    """Whether images stay what they are: colour photos are flipped and cropped, others are not."""
     shape = data.input_shape
-    return data.kind == "image" and shape[0] == 3 and min(shape[1:]) >= SMALLEST_PHOTO
+    if data.kind != "image" or min(shape[1:]) < SMALLEST_AUGMENTED:
+        return False
+    return shape[0] == 3 or augmentation in TRUE_OF_ANY_IMAGE
 
 
 def _suit_squared_error(chosen: Choices, data: Dataset) -> Choices:
@@ -196,11 +207,13 @@ def _suit_batch_size(count: int) -> Choices:
 def _suit_epochs(count: int, examples_per_update: int) -> Choices:
     steps = math.ceil(count / examples_per_update)
     epochs = choose_epochs(steps)
-    reasons = {
-        EPOCHS[0]: f"At {steps:,} updates an epoch that is usually enough.",
-        EPOCHS[1]: f"At {steps:,} updates an epoch more are needed; more passes overfit.",
-    }
-    reason = reasons.get(epochs, f"So many make {FEWEST_UPDATES} updates at {steps:,} an epoch.")
+    _, usual, many = EPOCHS
+    if epochs == many:
+        reason = f"At {steps:,} updates an epoch more are needed; more passes overfit."
+    elif epochs > usual:
+        reason = f"So many make {FEWEST_UPDATES} updates at {steps:,} an epoch."
+    else:
+        reason = f"At {steps:,} updates an epoch that is usually enough."
     return {"epochs": Choice(epochs, f"suits data of {count:,} examples", reason)}
 
 

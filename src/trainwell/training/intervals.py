@@ -1,4 +1,4 @@
-"""How sure a mean over folds is."""
+"""How sure a mean is: over seeds, or over folds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from collections.abc import Sequence
 
 CONFIDENCE = 0.95
 METHOD = "corrected resampled t (Nadeau & Bengio 2003)"
+
+
+def student_interval(
+    scores: Sequence[float], confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Student's t interval of the mean of independent scores, such as those of several seeds.
+
+    Args:
+        scores: Differences within a seed, where two recipes are compared.
+        confidence: Of the interval, in (0, 1).
+
+    Returns:
+        Its ends; not-a-number where there are fewer than two scores.
+    """
+    return _interval(scores, 0.0, confidence)
 
 
 def corrected_interval(
@@ -29,12 +44,17 @@ def corrected_interval(
     Returns:
         Its ends; not-a-number where there are fewer than two scores.
     """
+    return _interval(scores, valid / train, confidence)
+
+
+def _interval(scores: Sequence[float], shared: float, confidence: float) -> tuple[float, float]:
+    """The t interval of a mean whose variance is 1 / k + shared times that of a score."""
     from scipy.special import stdtrit
 
     count = len(scores)
     if count < 2:
         return math.nan, math.nan
-    variance_of_mean = (1 / count + valid / train) * statistics.variance(scores)
+    variance_of_mean = (1 / count + shared) * statistics.variance(scores)
     quantile = float(stdtrit(count - 1, 0.5 + confidence / 2))
     mean, reach = statistics.fmean(scores), quantile * math.sqrt(variance_of_mean)
     return mean - reach, mean + reach
