@@ -17,7 +17,7 @@ NAMES = [fault.name for fault in FAULTS]
 
 @pytest.fixture(scope="module")
 def outcomes() -> Sequence[Outcome]:
-    return list(observe_all(NAMES))
+    return list(observe_all(NAMES, processes=2))
 
 
 def test_the_suite_is_as_large_as_promised_and_every_name_is_its_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import math
 import tomllib
 import types
@@ -196,7 +197,7 @@ def parse_setting(name: str, text: str) -> Any:
     Raises:
         RecipeError: The field does not exist, or the text is not of its type.
     """
-    hints = typing.get_type_hints(Recipe)
+    hints = _hints()
     if name not in hints:
         Recipe.from_fields({name: None})
     accepted = _accepted(hints[name])
@@ -222,6 +223,12 @@ def _parse(kind: Any, text: str) -> Any:
     return text if kind is str else None
 
 
+@functools.cache
+def _hints() -> Mapping[str, Any]:
+    """The fields' annotations, evaluated once: that takes longer than all checks of a value."""
+    return typing.get_type_hints(Recipe)
+
+
 def _accepted(hint: Any) -> tuple[Any, ...]:
     """The plain types a field's annotation allows: `float | None` gives float and NoneType."""
     if isinstance(hint, types.UnionType):
@@ -232,7 +239,7 @@ def _accepted(hint: Any) -> tuple[Any, ...]:
 
 
 def _coerce(name: str, value: Any) -> Any:
-    accepted = _accepted(typing.get_type_hints(Recipe)[name])
+    accepted = _accepted(_hints()[name])
     if isinstance(value, numpy.generic):
         value = value.item()
     if isinstance(value, int) and abs(value) > LARGEST_INTEGER:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+import torch
 from scipy.stats import binomtest
 
 from tests.checks.planted.fault import PlantedFault, failing_codes
@@ -82,7 +83,9 @@ def observe_all(names: Sequence[str], processes: int = 1) -> Iterator[Outcome]:
     if processes == 1:
         yield from map(observe, names)
         return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    # Processes that share the processors would only wait for each other's threads.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(processes, torch.set_num_threads, (1,)) as pool:
         yield from pool.imap(observe, names)
 
 
