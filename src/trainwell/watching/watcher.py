@@ -222,6 +222,7 @@ class Watcher:
         self._permanent = [self._guard("hooks", register, hook, with_kwargs=True)]
         if self._updates.can_wait:
             self._permanent.append(self._optimizer.register_step_post_hook(self._after_update))
+        self._guard("snapshots", self._take_snapshot)
         if self.budget.wants_reading(0):
             self._arm()
 
@@ -327,7 +328,12 @@ class Watcher:
             if seen is not None:
                 self._examples.keep(seen, y, torch.isfinite(out.detach()).all())
         self._readings += 1
-        if self._snaps and self._readings % 4 == 1:
+        if self._readings % 4 == 1:
+            self._take_snapshot()
+
+    def _take_snapshot(self) -> None:
+        """Keeps the state of a small model, to run again from when a loss is not finite."""
+        if self._snaps:
             state = {k: v.detach().clone() for k, v in self._model.state_dict().items()}
             self._snapshots = [*self._snapshots[-1:], state]
 

@@ -60,7 +60,7 @@ def _overfitting(history: History) -> Iterable[Finding]:
     far = gap > 0.15 and ratio > 2
     regression = not history.is_classification and not math.isfinite(gap)
     numbers = regression and ratio > 4 and rise > 0.08
-    if train and _recent(train) > 1.3 * min(train):
+    if train and _recent(train) - min(train) > 0.05 * max(train):
         return  # the training loss jumped as well
     if not fits or not ((rises and (gap > 0.08 or not math.isfinite(gap))) or far or numbers):
         return

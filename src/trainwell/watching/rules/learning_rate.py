@@ -49,7 +49,7 @@ def _too_high(history: History) -> Iterable[Finding]:
     restless = trend.noise > 0.25 * abs(trend.last) and learned < 0.6 and turns < -0.1
     bold = largest > 0.08 or rate > _usual_limit(history)
     if not (
-        (update_ratio(history.readings[:1]) > 1 and facts.weight_layers > 1 and learned < 0.97)
+        (update_ratio(history.readings[:1]) > 1 and facts.weight_layers > 1 and learned < 0.95)
         or (bold and (diverged or (learned < 0.5 and trend.fall < 0.35)))
         or (
             facts.adaptive
