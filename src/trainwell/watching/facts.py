@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from trainwell.watching.twins import count_twins
@@ -48,6 +50,7 @@ class Facts:
         trainable: Names of the parameters that are trained.
         twins: Share of hidden units that begin with the very weights of another unit.
         zero_rate: Names of the parameters in groups whose rate is zero at the start.
+        first_sizes: Root mean square of each weight when the watcher was attached, by name.
     """
 
     optimizer: str = ""
@@ -72,6 +75,7 @@ class Facts:
     trainable: tuple[str, ...] = field(default=())
     twins: float = math.nan
     zero_rate: tuple[str, ...] = ()
+    first_sizes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def adaptive(self) -> bool:
@@ -110,7 +114,23 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         trainable=tuple(name for name, p in named if p.requires_grad and id(p) in owned),
         twins=count_twins(model),
         zero_rate=_list_zero_rate(groups, named),
+        first_sizes=_measure_weights(named),
     )
+
+
+def _measure_weights(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, float]:
+    """Root mean squares, all of them in one transfer."""
+    weights = [(n, p.detach()) for n, p in named if not _is_lazy(p) and p.ndim > 1 and p.numel()]
+    if not weights:
+        return {}
+    norms = torch._foreach_norm([p for _, p in weights])
+    sizes = torch.stack([norm.float().cpu() for norm in norms]).tolist()
+    return {n: size / math.sqrt(p.numel()) for (n, p), size in zip(weights, sizes, strict=True)}
+
+
+def _is_lazy(parameter: nn.Parameter) -> bool:
+    """Whether it has no values before the first pass."""
+    return isinstance(parameter, nn.parameter.UninitializedParameter)
 
 
 def _is_weighted(module: nn.Module) -> bool:

@@ -70,7 +70,8 @@ class WatchCallback(Callback):
     ) -> None:
         """Tells of the scores in the net's history."""
         if self.watcher_ is not None:
-            self.watcher_.epoch(**pick_scores(dict(net.history[-1])))
+            newest: Any = net.history[-1]
+            self.watcher_.epoch(**pick_scores(newest))
 
     def on_train_end(self, net: NeuralNet, X: Any = None, y: Any = None, **kwargs: Any) -> None:  # noqa: N803
         """Detaches; what was found stays."""

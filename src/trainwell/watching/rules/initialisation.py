@@ -42,10 +42,11 @@ def _scale(history: History) -> Iterable[Finding]:
     young = history.trend.count < ENOUGH_STEPS and not history.trend.broken
     if first is None or first.step > 2 or young:
         return
+    sizes = history.facts.first_sizes
     gains = {
-        p.name: p.weight * math.sqrt(p.fan_in)
+        p.name: sizes[p.name] * math.sqrt(p.fan_in)
         for p in weights(first)
-        if p.fan_in > 1 and p.weight > 0 and p.name in history.facts.trainable
+        if p.fan_in > 1 and sizes.get(p.name, 0.0) > 0 and p.name in history.facts.trainable
     }
     hidden = list(gains.values())[:-1] or list(gains.values())
     if not hidden or history.facts.embeds:
