@@ -23,6 +23,7 @@ from trainwell.errors import (
 from trainwell.explanation import Explanation
 from trainwell.models.catalogue import ModelSpec, create, find_entry, rebuild, spec_of
 from trainwell.nn.losses import Loss
+from trainwell.optim.optimizers import find_optimizer
 from trainwell.run import Run
 from trainwell.training.about import read_about, read_result
 from trainwell.training.checkpoint import Checkpoint, Damaged, newest_checkpoint, quarantine
@@ -40,7 +41,7 @@ from trainwell.training.fitting import (
 )
 from trainwell.training.observer import Observer
 from trainwell.training.precision import PLAIN, Resolved
-from trainwell.training.recipe import Recipe
+from trainwell.training.recipe import DEFAULT_OPTIMIZER, Recipe
 from trainwell.training.run_folder import RunFolder
 from trainwell.training.signals import StopRequest
 from trainwell.training.watched_run import OpenWatch
@@ -222,8 +223,13 @@ def load_run(
 
 
 def _watching(recipe: Recipe) -> OpenWatch | None:
-    """Who looks at the updates of a run, where the recipe wants it."""
-    return open_watcher if recipe.watch else None
+    """Who looks at the updates of a run, where the recipe wants it.
+
+    An optimiser that searches along a line passes through the model in ways that are no updates,
+    and Newton's differentiates through it, which hooks would break.
+    """
+    searches = find_optimizer(recipe.optimizer or DEFAULT_OPTIMIZER).kind.searches
+    return open_watcher if recipe.watch and not searches else None
 
 
 def title_of(model: nn.Module) -> str:

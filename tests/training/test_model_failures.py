@@ -18,7 +18,7 @@ import trainwell as tw
 from trainwell.errors import DataError, ModelError, RecipeError, TrainwellError
 from trainwell.training.observer import Progress
 
-RECIPE = tw.Recipe(epochs=4, batch_size=16, checkpoint_every=1)
+RECIPE = tw.Recipe(epochs=4, batch_size=16, checkpoint_every=1, check=False)
 
 
 class Failing(nn.Module):

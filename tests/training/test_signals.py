@@ -21,7 +21,7 @@ from trainwell.training.retention import step_of
 from trainwell.training.signals import StopRequest
 from trainwell.training.storage import Disk
 
-SHORT = RECIPE.replace(epochs=3)
+SHORT = RECIPE.replace(epochs=3, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ NOT_SAVED = {
     "loop.step.gradient_norm": "computed anew in every step before it is read",
     "loop.step.totals.newest_loss": "computed anew in every step before it is read",
     "loop.epoch.newest_loss": "is not read",
+    "loop.step.newest": "computed anew in every step before it is read",
     "loop.step.guard.seen": "of the steps of a window; a save looks at them first",
     "loop.recorder": "of this test",
     "loop.observers": "of this test",

@@ -21,6 +21,8 @@ STARTED = (
     "split.safetensors",
     "metrics.jsonl",
     "events.jsonl",
+    "findings.jsonl",
+    "check.json",
 )
 MOST_NAMES_TRIED = 100
 
