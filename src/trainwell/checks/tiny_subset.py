@@ -59,6 +59,10 @@ class Fitted:
         return self.levels.share(self.attempt.reached)
 
 
+FEWEST_PARAMETERS = 3
+"""A forecast by a mean or by the last value has none or one."""
+
+
 def check_tiny_subset(subject: Subject) -> Sequence[Verdict]:
     """Fits a handful of examples to nearly no loss; then the same without their inputs.
 
@@ -68,6 +72,8 @@ def check_tiny_subset(subject: Subject) -> Sequence[Verdict]:
     few = choose_few(subject)
     if few is None:
         return [skip(FIT, "there are no two examples with different inputs and targets")]
+    if sum(p.numel() for p in subject.model.parameters() if p.requires_grad) < FEWEST_PARAMETERS:
+        return [skip(FIT, "the model has too few parameters to learn anything by heart")]
     steps = count_steps(subject, few)
     if not steps:
         return [skip(FIT, "a step of this model takes too long to fit anything in a few seconds")]
