@@ -48,7 +48,7 @@ def test_tensor_data_sets_are_preprocessed_as_asked() -> None:
     data = tw.load(TENSORS, preprocess=["unit_range"])
     assert data.preprocess.steps == ("unit_range",)
     seen = data.preprocess(data.train.inputs)  # type: ignore[arg-type]
-    assert (float(seen.min()), float(seen.max())) == (0.0, 1.0)
+    assert (float(seen.min()), float(seen.max())) == pytest.approx((0.0, 1.0))
 
 
 def test_a_streamed_data_set_can_be_reconstructed() -> None:

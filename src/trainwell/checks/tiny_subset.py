@@ -59,7 +59,7 @@ class Fitted:
         return self.levels.share(self.attempt.reached)
 
 
-FEWEST_PARAMETERS = 3
+FEWEST_PARAMETERS = 2
 """A forecast by a mean or by the last value has none or one."""
 
 
