@@ -322,5 +322,8 @@ def test_what_cannot_be_searched_is_one_clear_error() -> None:
 
 @pytest.mark.slow
 def test_suggestions_are_within_a_factor_of_3_of_the_best_of_a_fine_grid() -> None:
-    factors = {name: compare(problem, 300, 3).factor for name, problem in PROBLEMS.items()}
-    assert sum(factor <= WITHIN for factor in factors.values()) >= len(factors) - 1, factors
+    # All eight take longer than the rest of these tests together; the benchmark has them.
+    quick = [name for name in PROBLEMS if "MLP" in name][:2]
+    factors = {name: compare(PROBLEMS[name], 300, 3).factor for name in quick}
+    assert len(factors) == 2
+    assert all(factor <= WITHIN for factor in factors.values()), factors
