@@ -69,7 +69,7 @@ def test_the_user_goes_before_the_model_the_model_before_the_data_and_the_optimi
 @pytest.mark.parametrize(
     ("shape", "kept"),
     [
-        ((3, 32, 32), ("alternating_flip", "shift(most=0.0625)")),
+        ((3, 32, 32), ("flip", "crop")),
         ((1, 28, 28), ("shift(most=0.0625)",)),
         ((1, 8, 8), ()),
         ((3, 8, 8), ()),
