@@ -70,7 +70,7 @@ def test_the_user_goes_before_the_model_the_model_before_the_data_and_the_optimi
     ("shape", "kept"),
     [
         ((3, 32, 32), ("flip", "crop")),
-        ((1, 28, 28), ("shift(most=0.0625)",)),
+        ((1, 28, 28), ()),
         ((1, 8, 8), ()),
         ((3, 8, 8), ()),
     ],
@@ -84,6 +84,13 @@ def test_only_photos_are_mirrored_and_tiny_images_stay_as_they_are(
     chosen = explain_recipe(tw.Recipe(), data, ModelSpec("resnet20", shape, 4))["augment"]
     assert chosen.value == kept
     assert chosen.source.startswith("suits the model" if len(kept) == 2 else "suits the data")
+
+
+def test_grey_images_are_moved_turned_and_scaled_where_the_model_asks_for_it() -> None:
+    pictures = numpy.zeros((40, 28, 28, 1), dtype=numpy.uint8)
+    data = tw.load((pictures, numpy.arange(40) % 4))
+    chosen = explain_recipe(tw.Recipe(), data, ModelSpec("lenet5", (1, 28, 28), 4))["augment"]
+    assert {text.partition("(")[0] for text in chosen.value} == {"rotate", "scale", "shift"}
 
 
 def test_an_optimiser_brings_its_usual_rate_decay_and_momentum() -> None:
