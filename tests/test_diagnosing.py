@@ -80,6 +80,16 @@ def test_a_remedy_that_does_not_learn_either_is_no_proof() -> None:
     assert Proof("lr_too_high", {"learning_rate": 0.1}, 60, diverged, flat).outcome == "open"
 
 
+def test_a_proof_reads_well_where_the_loss_explodes_without_the_remedy() -> None:
+    proof = Proof(
+        "lr_too_high", {"learning_rate": 0.1}, 60, Replay(2.0, float("inf")), Replay(2.0, 0.5)
+    )
+    assert str(proof) == (
+        "with learning_rate = 0.1 the loss goes from 2 to 0.5 in 60 steps; without, it is not "
+        "finite any more"
+    )
+
+
 def test_a_dismissed_finding_is_no_more_than_a_note() -> None:
     finding = Finding("lr_too_low", "warning", cause="Small steps.", remedy="Raise the rate.")
     dismissed = Proof("lr_too_low", {"learning_rate": 0.1}, 60, Replay(2.0, 1.0), Replay(2.0, 3.0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from healthy_programs import codes, program
+from tests.checks.healthy_programs import codes, program
 from trainwell.checks.augmentation import check_augmentation
 from trainwell.data.augment import compose
 

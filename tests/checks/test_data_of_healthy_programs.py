@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import trainwell as tw
-from healthy_programs import HEALTHY, program
+from tests.checks.healthy_programs import HEALTHY, program
 from trainwell.checks.prepared import subject_of_setting
 from trainwell.checks.suite import CHECKS, run_checks
 from trainwell.checks.verdict import CheckReport

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from healthy_programs import HEALTHY, codes, look, program, random
+from tests.checks.healthy_programs import HEALTHY, codes, look, program, random
 from trainwell.checks.duplicates import check_duplicates, hash_rows
 from trainwell.checks.near_duplicates import check_near_duplicates, near_shares
 

@@ -12,18 +12,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import trainwell as tw
-from trainwell.checks.central_difference import Comparison
-from trainwell.checks.gradient_report import allowed_error, band_of
-from trainwell.checks.gradients import look_at_gradients
-from trainwell.checks.subject import Part, Subject
-from trainwell.errors import ModelError
-from wrong_backward import (
+from tests.checks.wrong_backward import (
     OneWrongNumber,
     OwnActivation,
     ScaledLinear,
     ScaledLinearFunction,
     make_function,
 )
+from trainwell.checks.central_difference import Comparison
+from trainwell.checks.gradient_report import allowed_error, band_of
+from trainwell.checks.gradients import look_at_gradients
+from trainwell.checks.subject import Part, Subject
+from trainwell.errors import ModelError
 
 INPUTS, TARGETS = (
     torch.randn(16, 12, generator=torch.Generator().manual_seed(0)),

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import os
 
 import pytest
-import torch
 
 import trainwell as tw
-from tests.models.fitting_data import few_examples
+from tests.models.fitting_data import few_examples, sizes_of
 from trainwell.checks.gradients import look_at_gradients
 from trainwell.checks.prepared import subject_of_setting
-from trainwell.models.catalogue import CATALOGUE, find_entry, spec_of
+from trainwell.models.catalogue import CATALOGUE, spec_of
 from trainwell.nn.objective import OwnObjective
 from trainwell.training.defaults import complete_recipe
 from trainwell.training.fitting import prepare
@@ -33,16 +31,6 @@ RULES = (
     "self_organising_map",
 )
 """Models that follow no gradient of what they show as their loss."""
-
-
-@functools.cache
-def sizes_of(name: str) -> tuple[int, int]:
-    """How many parameters a model has, and in how many tensors."""
-    entry = find_entry(name)
-    with torch.device("meta"):
-        model = entry.build(entry.input_shape, entry.outputs)
-    parameters = list(model.parameters())
-    return sum(p.numel() for p in parameters), len(parameters)
 
 
 def marked_by_size() -> list[object]:

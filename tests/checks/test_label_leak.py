@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 
-from healthy_programs import CLASSES, HEALTHY, VECTORS, Program, codes, look, mlp, program, random
+from tests.checks.healthy_programs import (
+    CLASSES,
+    HEALTHY,
+    VECTORS,
+    Program,
+    codes,
+    look,
+    mlp,
+    program,
+    random,
+)
 from trainwell.checks.label_leak import check_label_leak, distance_of_classes
 
 

@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from healthy_programs import CLASSES, HEALTHY, Program, codes, look, mlp, program, random
+from tests.checks.healthy_programs import (
+    CLASSES,
+    HEALTHY,
+    Program,
+    codes,
+    look,
+    mlp,
+    program,
+    random,
+)
 from trainwell.checks.label_noise import check_label_noise
 from trainwell.checks.label_stretches import find_shift, find_stretch
 from trainwell.checks.probe import best_probe, features_of, forest_probe, skill_of

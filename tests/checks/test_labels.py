@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from healthy_programs import CLASSES, HEALTHY, codes, look, mlp, program, random
+from tests.checks.healthy_programs import CLASSES, HEALTHY, codes, look, mlp, program, random
 from trainwell.checks.balance import check_balance
 from trainwell.checks.labels import check_labels
 

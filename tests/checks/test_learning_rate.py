@@ -225,6 +225,13 @@ def test_a_range_is_printed_and_drawn() -> None:
     assert "learning rate" in found.draw()
 
 
+def test_a_loss_that_explodes_in_the_end_does_not_flatten_the_printed_curve() -> None:
+    sweep = ((1e-3, 2.0), (1e-2, 1.0), (1e-1, 0.5), (1.0, 1e9))
+    found = RateRange(suggestion=0.1, edge=0.5, start=2.0, sweep=sweep, trials=())
+    curve = str(found).split()[1]
+    assert len(set(curve)) == len(sweep)
+
+
 def test_a_sketch_shows_what_is_not_finite_as_the_highest() -> None:
     assert sketch([0.0, 1.0, math.inf, math.nan]) == "▁███"
     assert sketch([2.0, 2.0]) == "▁▁"

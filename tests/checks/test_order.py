@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from healthy_programs import CLASSES, HEALTHY, codes, program
+from tests.checks.healthy_programs import CLASSES, HEALTHY, codes, program
 from trainwell.checks.order import (
     check_order,
     correlation_of_neighbours,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from healthy_programs import VECTORS, Program, codes, program
+from tests.checks.healthy_programs import VECTORS, Program, codes, program
 from trainwell.checks.scales import check_scales
 from trainwell.checks.split_scale import check_split_scale, compare_scales
 

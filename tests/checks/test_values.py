@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from healthy_programs import HEALTHY, codes, look, program
+from tests.checks.healthy_programs import HEALTHY, codes, look, program
 from trainwell.checks.suite import NamedCheck, run_checks
 from trainwell.checks.values import check_values
 from trainwell.checks.verdict import Verdict

@@ -18,6 +18,19 @@ def load(name: str) -> Dataset:
     return tw.load(name)
 
 
+def on_meta(name: str) -> torch.nn.Module:
+    entry = find_entry(name)
+    with torch.device("meta"):
+        return entry.build(entry.input_shape, entry.outputs)
+
+
+@functools.cache
+def sizes_of(name: str) -> tuple[int, int]:
+    """How many parameters a model has, and in how many tensors."""
+    parameters = list(on_meta(name).parameters())
+    return sum(p.numel() for p in parameters), len(parameters)
+
+
 def few_examples(model: str, count: int) -> Dataset:
     """The model's embedded data set with `count` training and validation examples, no test."""
     entry = find_entry(model)

@@ -12,7 +12,7 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import trainwell as tw
-from fitting_data import few_examples
+from tests.models.fitting_data import few_examples, on_meta
 from trainwell.errors import ModelError
 from trainwell.models.catalogue import CATALOGUE, find_entry
 from trainwell.nn.losses import choose_loss
@@ -62,12 +62,6 @@ TWINS = (
 """More of the same blocks as another model that is tested. They take one step on tiny inputs; with
 TRAINWELL_EVERY_MODEL set (`make test-models`) they are tested as all others, which takes half an
 hour."""
-
-
-def on_meta(name: str) -> torch.nn.Module:
-    entry = find_entry(name)
-    with torch.device("meta"):
-        return entry.build(entry.input_shape, entry.outputs)
 
 
 def marked_by_size(without: Collection[str] = ()) -> list[object]:

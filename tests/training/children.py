@@ -7,7 +7,7 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from disks import assert_same, make_checkpoint
+from tests.training.disks import assert_same, make_checkpoint
 from trainwell.training.checkpoint import newest_checkpoint, quarantine, save_checkpoint
 from trainwell.training.lock import hold_lock
 from trainwell.training.run_folder import RunFolder

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from disks import FastDisk
+from tests.training.disks import FastDisk
 
 MOST_CHOICES = 256
 ROOT = 0

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
 import trainwell as tw
-from test_mixed_training import Stop
+from tests.training.test_mixed_training import Stop
 from trainwell.errors import Interrupted
 
 RECIPE = tw.Recipe(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from disks import FAST, FailingDisk, assert_same, make_checkpoint, ordinary_user
+from tests.training.disks import FAST, FailingDisk, assert_same, make_checkpoint, ordinary_user
 from trainwell.errors import CheckpointError
 from trainwell.training import strict_json
 from trainwell.training.checkpoint import (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from disks import FAST, assert_same, make_checkpoint
+from tests.training.disks import FAST, assert_same, make_checkpoint
 from trainwell.errors import RunFolderError
 from trainwell.training.checkpoint import DamagedError, read_checkpoint, save_checkpoint
 from trainwell.training.run_folder import RunFolder

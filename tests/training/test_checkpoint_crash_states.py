@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from crash_states import RecordingDisk, Tree, build, crash_states, freeze, read_tree
-from disks import FAST, assert_same, make_checkpoint, memory_folder
+from tests.training.crash_states import RecordingDisk, Tree, build, crash_states, freeze, read_tree
+from tests.training.disks import FAST, assert_same, make_checkpoint, memory_folder
 from trainwell.errors import CheckpointError
 from trainwell.training.checkpoint import (
     list_checkpoints,

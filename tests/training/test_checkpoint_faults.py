@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from disks import FAST, FailingDisk, FastDisk, assert_same, make_checkpoint
+from tests.training.disks import FAST, FailingDisk, FastDisk, assert_same, make_checkpoint
 from trainwell.errors import CheckpointError
 from trainwell.training.checkpoint import (
     list_checkpoints,

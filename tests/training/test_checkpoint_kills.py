@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from children import SIZE, train_until_killed
-from disks import assert_same, make_checkpoint
-from noisy_runs import context
+from tests.training.children import SIZE, train_until_killed
+from tests.training.disks import assert_same, make_checkpoint
+from tests.training.noisy_runs import context
 from trainwell.training.checkpoint import list_checkpoints, newest_checkpoint, verify_checkpoint
 from trainwell.training.run_folder import RunFolder
 

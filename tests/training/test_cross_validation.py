@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 import trainwell as tw
-from noisy_runs import RECIPE, Noisy, outcome
+from tests.training.noisy_runs import RECIPE, Noisy, outcome
 from trainwell.data.folds import make_fold, pool_examples
 from trainwell.errors import DataError, Interrupted, ModelError, RunFolderError
 from trainwell.training.intervals import corrected_interval, student_interval

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from disks import FAST, FailingDisk, memory_folder
+from tests.training.disks import FAST, FailingDisk, memory_folder
 from trainwell.errors import RunFolderError
 from trainwell.training.journal import Journal, decode_row, encode_row, read_rows
 

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 import trainwell as tw
-from noisy_runs import Noisy, newest_saved, outcome, resumed_steps, start, start_to_die
+from tests.training.noisy_runs import (
+    Noisy,
+    newest_saved,
+    outcome,
+    resumed_steps,
+    start,
+    start_to_die,
+)
 
 CHAIN = 5
 

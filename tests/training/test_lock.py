@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from children import fork_and_leave, hold_until_told, try_to_hold
-from disks import ordinary_user
-from noisy_runs import context
+from tests.training.children import fork_and_leave, hold_until_told, try_to_hold
+from tests.training.disks import ordinary_user
+from tests.training.noisy_runs import context
 from trainwell.errors import RunFolderError
 from trainwell.training import strict_json
 from trainwell.training.lock import LOCK_NAME, hold_lock

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import trainwell as tw
-from noisy_runs import RECIPE, Noisy, outcome
+from tests.training.noisy_runs import RECIPE, Noisy, outcome
 from trainwell.errors import CheckpointError, DataError, Interrupted, ModelError, RunFolderError
 from trainwell.training.checkpoint import list_checkpoints
 from trainwell.training.observer import Progress

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from disks import FAST, FailingDisk, make_checkpoint, memory_folder, ordinary_user
+from tests.training.disks import FAST, FailingDisk, make_checkpoint, memory_folder, ordinary_user
 from trainwell.errors import RunFolderError
 from trainwell.training.checkpoint import newest_checkpoint, save_checkpoint
 from trainwell.training.claim import make_unique

@@ -14,7 +14,7 @@ import pytest
 from torch import nn
 
 import trainwell as tw
-from noisy_runs import RECIPE, Noisy, outcome
+from tests.training.noisy_runs import RECIPE, Noisy, outcome
 from trainwell.errors import Interrupted
 from trainwell.training.checkpoint import list_checkpoints
 from trainwell.training.retention import step_of

@@ -14,7 +14,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 import trainwell as tw
-from noisy_runs import RECIPE, Noisy
+from tests.training.noisy_runs import RECIPE, Noisy
 from trainwell.data.batches import Batch
 from trainwell.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from trainwell.training.defaults import complete_recipe

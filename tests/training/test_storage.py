@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from disks import FAST, FailingDisk
+from tests.training.disks import FAST, FailingDisk
 from trainwell.training.owner import Owner
 from trainwell.training.storage import (
     DISK,

@@ -14,7 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from disks import FAST, make_checkpoint, memory_folder
+from tests.training.disks import FAST, make_checkpoint, memory_folder
 from trainwell.errors import CheckpointError
 from trainwell.training import strict_json
 from trainwell.training.checkpoint import DamagedError, read_checkpoint, save_checkpoint

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import trainwell as tw
-from noisy_runs import RECIPE, Noisy, outcome
+from tests.training.noisy_runs import RECIPE, Noisy, outcome
 from trainwell.training.checkpoint import list_checkpoints
 from trainwell.training.observer import Progress
 from trainwell.training.retention import step_of

@@ -13,7 +13,17 @@ import torch
 from torch import nn
 
 import trainwell as tw
-from programs import Program, Recurrent, adam, blobs, convnet, echoes, mlp, sgd, stripes
+from tests.watching.programs import (
+    Program,
+    Recurrent,
+    adam,
+    blobs,
+    convnet,
+    echoes,
+    mlp,
+    sgd,
+    stripes,
+)
 from trainwell.findings import Finding
 from trainwell.watching.budget import Budget
 

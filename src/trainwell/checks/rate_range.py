@@ -68,8 +68,9 @@ class RateRange:
             return f"No learning rate makes the loss fall below {self.start:.4g}."
         edge = f"diverges from {self.edge:.2g}" if math.isfinite(self.edge) else "diverges nowhere"
         low, high = self.sweep[0][0], self.sweep[-1][0]
+        shown = [min(loss, self._ceiling) for _, loss in self.sweep]
         return (
-            f"{low:.0e} {sketch([loss for _, loss in self.sweep])} {high:.0e}\n"
+            f"{low:.0e} {sketch(shown)} {high:.0e}\n"
             f"Suggested learning rate: {self.suggestion:.2g} ({edge})."
         )
 
@@ -80,13 +81,19 @@ class RateRange:
         for steps in sorted({trial.steps for trial in self.trials}):
             tried = sorted((math.log10(t.rate), t.loss) for t in self.trials if t.steps == steps)
             lines.append(Series(f"{steps} steps at a constant rate", tried, f"c{len(lines)}"))
-        losses = [loss for line in lines for _, loss in line.points if math.isfinite(loss)]
-        ceiling = max(2 * self.start, self.start + 1) if self.start >= 0 else max(losses)
         shown = [
-            Series(line.name, [p for p in line.points if p[1] <= ceiling], line.colour)
+            Series(line.name, [p for p in line.points if p[1] <= self._ceiling], line.colour)
             for line in lines
         ]
         return draw_chart(shown, Axes("log10 of the learning rate", "loss"))
+
+    @property
+    def _ceiling(self) -> float:
+        """The highest loss worth showing: one that explodes would flatten everything else."""
+        if self.start >= 0:
+            return max(2 * self.start, self.start + 1)
+        losses = [*(loss for _, loss in self.sweep), *(trial.loss for trial in self.trials)]
+        return max(filter(math.isfinite, losses), default=0.0)
 
 
 def sketch(values: Sequence[float]) -> str:

@@ -47,6 +47,11 @@ class Replay:
         """By how much the loss fell."""
         return self.start - self.end
 
+    def __str__(self) -> str:
+        if not math.isfinite(self.end):
+            return "is not finite any more"
+        return f"goes from {self.start:.3g} to {self.end:.3g}"
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -79,8 +84,8 @@ class Proof:
 
     def __str__(self) -> str:
         return (
-            f"{describe_change(self.change)} for {self.steps} steps: the loss falls by "
-            f"{self.with_change.fall:.3g}, else by {self.without.fall:.3g}"
+            f"with {describe_change(self.change)} the loss {self.with_change} in {self.steps} "
+            f"steps; without, it {self.without}"
         )
 
     def to_dict(self) -> dict[str, Any]:
