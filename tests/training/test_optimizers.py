@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn import functional
 
 import trainwell as tw
-from test_resume import SignalAt
 from tests.training.noisy_runs import Noisy
 from tests.training.test_non_finite import BadBackward, table
+from tests.training.test_resume import SignalAt
 from trainwell.errors import Interrupted, ModelError, NonFiniteError, RecipeError
 from trainwell.models.catalogue import ModelSpec, find_entry
 from trainwell.optim.optimizers import OPTIMIZERS
