@@ -130,6 +130,15 @@ def test_a_check_that_fails_by_itself_is_skipped_and_says_why() -> None:
     assert "division by zero" in report.verdicts[0].skipped
 
 
+def test_data_that_cannot_be_run_through_a_model_is_not_run_through_it() -> None:
+    holed = INPUTS.clone()
+    holed[3, 1] = float("nan")
+    report = tw.check(NET, (holed, LABELS))
+    skipped = {v.check: v.skipped for v in report.verdicts if v.skipped}
+    assert skipped["initial loss"] == "the data must be mended first"
+    assert {f.code for f in report.findings} == {"exploding_or_nan"}
+
+
 def report_of(*severities: str) -> CheckReport:
     findings = [
         Finding("bad_init", severity, where=str(n)) for n, severity in enumerate(severities)

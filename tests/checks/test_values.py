@@ -25,7 +25,6 @@ def test_a_single_value_that_is_not_finite_is_found(name: str, value: float) -> 
     (finding,) = [f for f in report.findings if f.code == "exploding_or_nan"]
     assert finding.severity == "error"
     assert finding.evidence["first_example"] == 17
-    assert finding.evidence["unusable"] == 1
 
 
 def test_what_is_not_finite_in_validation_is_found_there() -> None:
@@ -41,7 +40,7 @@ def test_checks_that_run_the_model_are_skipped_after_what_is_not_finite() -> Non
     inputs = healthy.inputs.clone()
     inputs[0, 0] = math.nan
     checks = [
-        NamedCheck("values", check_values, needs_healthy_data=False),
+        NamedCheck("values", check_values, needs_healthy_data=False, judges_data=True),
         NamedCheck("later", lambda subject: [Verdict("later", "", "")]),
     ]
     assert run_checks(healthy.with_(inputs=inputs).subject(), checks).verdicts[-1].skipped

@@ -74,7 +74,7 @@ def _find_not_finite(name: str, targets: Tensor) -> Finding | None:
         "corrupted_labels",
         "error",
         name,
-        {"examples": float(bad.sum()), "share": float(bad.float().mean()), "unusable": 1.0},
+        {"examples": float(bad.sum()), "share": float(bad.float().mean())},
         f"{int(bad.sum())} of {len(targets):,} labels in {name} are NaN or infinite, the first of "
         f"example {int(bad.nonzero()[0, 0])}: the loss and then every weight become NaN.",
         "Leave out the examples without a label, or correct them.",
@@ -106,7 +106,6 @@ def _find_out_of_range(
                 "lowest": low,
                 "highest": high,
                 "outputs": float(classes or 0),
-                "unusable": 1.0,
             },
             f"{int(bad.sum())} labels in {name} lie outside {allowed}: they reach from {low:.0f} "
             f"to {high:.0f}, and the model has {classes or 'too few'} outputs.",
@@ -123,7 +122,7 @@ def _not_whole(name: str, counted: Tensor) -> Finding:
         "corrupted_labels",
         "error",
         name,
-        {"share": share, "unusable": 1.0},
+        {"share": share},
         f"{share:.0%} of the class numbers in {name} are not whole.",
         "Give whole numbers from 0, or state that this is a regression.",
     )
@@ -147,8 +146,6 @@ def _find_not_binary(subject: Subject, name: str, targets: Tensor) -> Finding | 
             "share": float(bad.double().mean()),
             "lowest": low,
             "highest": high,
-            # These losses compute on, but have no lowest value.
-            "unusable": 1.0,
         },
         f"{int(bad.sum())} labels in {name} lie outside 0 and 1, from {low:.4g} to {high:.4g}: the "
         "cross-entropy of two classes has no minimum for them.",
@@ -168,7 +165,7 @@ def _find_no_distribution(name: str, targets: Tensor, classes: int | None) -> Fi
             "corrupted_labels",
             "error",
             name,
-            {"columns": float(targets.shape[1]), "outputs": float(classes), "unusable": 1.0},
+            {"columns": float(targets.shape[1]), "outputs": float(classes)},
             f"A label in {name} has {targets.shape[1]} columns, and the model {classes} outputs.",
             "Give one column and one output for each class.",
         )
@@ -221,7 +218,7 @@ def _find_wrong_type(subject: Subject, outputs: Tensor) -> list[Finding]:
             "dtype_scale",
             "error",
             "train",
-            {"unusable": 1.0},
+            {},
             f"The labels are {str(targets.dtype).removeprefix('torch.')}, and the loss refuses "
             f"them ({refusal}).",
             f"Convert them to {name}.",

@@ -50,17 +50,19 @@ class NamedCheck:
         run: Looks at a subject, which it leaves as it is.
         is_cheap: Whether `fit` makes it before every training.
         needs_healthy_data: Whether it runs the model on the data, which data at fault would spoil.
+        judges_data: Whether an error that it finds makes the data unfit to be run through a model.
     """
 
     name: str
     run: Check
     is_cheap: bool = False
     needs_healthy_data: bool = True
+    judges_data: bool = False
 
 
 CHECKS: tuple[NamedCheck, ...] = (
-    NamedCheck("values", check_values, is_cheap=True, needs_healthy_data=False),
-    NamedCheck("labels", check_labels, is_cheap=True, needs_healthy_data=False),
+    NamedCheck("values", check_values, is_cheap=True, needs_healthy_data=False, judges_data=True),
+    NamedCheck("labels", check_labels, is_cheap=True, needs_healthy_data=False, judges_data=True),
     NamedCheck("balance", check_balance, is_cheap=True, needs_healthy_data=False),
     NamedCheck("duplicates", check_duplicates, is_cheap=True, needs_healthy_data=False),
     NamedCheck("order", check_order, is_cheap=True, needs_healthy_data=False),
@@ -90,31 +92,28 @@ CHECKS: tuple[NamedCheck, ...] = (
 
 
 def run_checks(subject: Subject, checks: Sequence[NamedCheck]) -> CheckReport:
-    """What these checks say; model, optimiser and random numbers are left as they were found.
-
-    A check that fails by itself is skipped and says why: it must not keep anybody from training.
-    """
+    """What these checks say; model, optimiser and random numbers are left as they were found."""
     began = time.monotonic()
     verdicts: list[Verdict] = []
+    is_data_healthy = True
     with state_as_found(subject.model, subject.optimizer, subject.seed, subject.device):
         for check in checks:
-            if check.needs_healthy_data and _is_spoilt(verdicts):
+            if check.needs_healthy_data and not is_data_healthy:
                 verdicts.append(skip(check.name, "the data must be mended first"))
                 continue
-            try:
-                verdicts += check.run(subject)
-            except TrainwellError as error:
-                verdicts.append(skip(check.name, str(error)))
-            except Exception as error:
-                reason = f"it could not be made: {type(error).__name__}: {first_line(error)}"
-                verdicts.append(skip(check.name, reason))
+            said = _make(check, subject)
+            verdicts += said
+            if check.judges_data:
+                is_data_healthy &= not any(f.severity == "error" for v in said for f in v.findings)
     return CheckReport(tuple(verdicts), subject.title, time.monotonic() - began)
 
 
-def _is_spoilt(verdicts: Sequence[Verdict]) -> bool:
-    """Whether the data cannot be run through the model: not finite, or labels out of range."""
-    return any(
-        finding.severity == "error" and finding.evidence.get("unusable")
-        for verdict in verdicts
-        for finding in verdict.findings
-    )
+def _make(check: NamedCheck, subject: Subject) -> Sequence[Verdict]:
+    """What a check says; one that fails by itself must not keep anybody from training."""
+    try:
+        return check.run(subject)
+    except TrainwellError as error:
+        return [skip(check.name, str(error))]
+    except Exception as error:
+        reason = f"it could not be made: {type(error).__name__}: {first_line(error)}"
+        return [skip(check.name, reason)]

@@ -63,7 +63,6 @@ def _find_not_finite(subject: Subject, name: str, part: Part) -> Iterator[Findin
             "share": share,
             "columns": float(len(columns)),
             "first_example": float(rows[int(hurt.nonzero()[0, 0])]),
-            "unusable": 1.0,
         },
         cause=f"{int(bad.sum()):,} input values of {int(hurt.sum()):,} examples in {name} are NaN "
         f"or infinite, the first in example {int(rows[int(hurt.nonzero()[0, 0])])}, column "
@@ -119,7 +118,6 @@ def _find_wrong_type(subject: Subject, inputs: Tensor, wanted: torch.dtype) -> l
             "dtype_scale",
             "error",
             where="train",
-            evidence={"unusable": 1.0},
             cause=f"The inputs are {_name(inputs.dtype)} and the weights {_name(wanted)}; the "
             f"model refuses them ({failure}).",
             remedy=f"Convert the inputs to {_name(wanted)}, and bytes and other whole numbers to "
@@ -143,7 +141,7 @@ def _find_unknown_tokens(subject: Subject) -> list[Finding]:
             "dtype_scale",
             "error",
             where=name,
-            evidence={"lowest": low, "highest": high, "known": known, "unusable": 1.0},
+            evidence={"lowest": low, "highest": high, "known": known},
             cause=f"Tokens in {name} are numbered from {low} to {high}, and the embedding has rows "
             f"for 0 to {known - 1}: looking others up fails.",
             remedy="Number the tokens from 0, and give the embedding a row for each.",

@@ -194,8 +194,7 @@ class Watcher:
                 self._flush()
                 probed = self._guard("extra passes", self._probe)
                 given = list(getattr(self._check, "findings", None) or [])
-                self._history_last = self._history(probed)
-                self._judged = key, rank(judge(self._history_last), given)
+                self._judged = key, rank(judge(self._history(probed)), given)
         return list(self._judged[1])
 
     def detach(self) -> None:
