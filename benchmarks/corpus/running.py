@@ -111,8 +111,16 @@ def run_all(trainings: list[Training], watcher: str, jobs: int) -> Iterator[Resu
 
 
 def run_one(training: Training, watcher: str) -> Result:
-    """Trains once under a watcher; an exception is a result too."""
+    """Trains once under a watcher, on one thread; an exception is a result too."""
+    threads = torch.get_num_threads()
     _use_one_thread()
+    try:
+        return _observe(training, watcher)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _observe(training: Training, watcher: str) -> Result:
     name, kind = training
     program = PROGRAMS[name]
     causes = program.codes if kind == "faulty" else ()

@@ -96,9 +96,9 @@ def test_a_sequence_autoencoder_writes_sequences_and_pictures_in_their_order() -
         model = tw.models.create("sequence_autoencoder", input_shape=shape, classes=1, seed=0)
         size = torch.Size(shape).numel()
         assert model(torch.zeros(2, *shape)).shape == (2, size)
-        optimizer = torch.optim.Adam(model.parameters(), 0.01)
+        optimizer = torch.optim.Adam(model.parameters(), 0.003)
         example = torch.randn(1, *shape, generator=torch.Generator().manual_seed(0))
-        for _ in range(300):
+        for _ in range(800):
             optimizer.zero_grad()
             loss = squared_error(model(example), example.flatten(1))
             loss.backward()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -17,10 +18,11 @@ def _make_silent() -> Callable[..., None]:
 
 
 class ModuleHook:
-    """A forward hook that answers to one module only.
+    """A forward hook that answers to one module only, and not within compiled code.
 
     Replicas of data parallelism share their original's hooks, and a deep copy would drag the
-    watcher along; both are left alone.
+    watcher along; both are left alone. `torch.compile` would take the hooks that happen to be
+    there into its graph and run them, or not, from then on.
 
     Args:
         owner: The module whose calls are of interest.
@@ -33,7 +35,7 @@ class ModuleHook:
 
     def __call__(self, module: nn.Module, *args: Any) -> None:
         """What torch calls."""
-        if module is self._owner:
+        if not torch.compiler.is_compiling() and module is self._owner:
             self._function(module, *args)
 
     def __deepcopy__(self, memo: object) -> Callable[..., None]:

@@ -29,4 +29,5 @@ def open_watcher(
         setting.loss,
         task=setting.data.task,
         on_finding=on_finding,
+        is_compiled=setting.resolved.compiled,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -19,19 +18,18 @@ from trainwell.watching.budget import Budget
 from trainwell.watching.causes import rank
 from trainwell.watching.examples import Examples
 from trainwell.watching.facts import Facts, collect_facts
+from trainwell.watching.guard import Guard
 from trainwell.watching.history import History, Modes, NanOrigin
-from trainwell.watching.hooks import ModuleHook
 from trainwell.watching.ledger import Ledger
 from trainwell.watching.loss_graph import LossGraph, read_loss_graph
 from trainwell.watching.nan_origin import SeenBatch, find_nan_origin
+from trainwell.watching.passes import HookedPasses, Passes, RepeatedPasses, runs_compiled
 from trainwell.watching.probing import Probe, probe
 from trainwell.watching.readings import EpochReading
 from trainwell.watching.recorder import Recorder
 from trainwell.watching.rules import judge
 from trainwell.watching.undisturbed import untouched_randomness
 from trainwell.watching.updates import UpdateProbe
-
-logger = logging.getLogger("trainwell.watching")
 
 PATIENCE = 64
 """Calls of `step` to wait for an update of the optimiser, as with accumulated gradients."""
@@ -61,6 +59,7 @@ class Watcher:
         check: A report of the checks before training; its findings are folded in.
         on_finding: Told of each kind of finding once. None: one line on standard error.
         budget: Of time; 3 % by default.
+        is_compiled: Whether the model runs as compiled code; None: as the model itself says.
 
     Attributes:
         budget: What watching may cost and has cost.
@@ -78,6 +77,7 @@ class Watcher:
         *,
         on_finding: Callable[[Finding], object] | None = None,
         budget: Budget | None = None,
+        is_compiled: bool | None = None,
     ) -> None:
         self.budget = budget or Budget()
         self._model, self._optimizer, self._loss_fn = model, optimizer, loss_fn
@@ -93,7 +93,7 @@ class Watcher:
         self._nan: NanOrigin | None = None
         self._snapshots: list[dict[str, Tensor]] = []
         self._snaps = self._facts.parameters <= SNAPSHOT_PARAMETERS
-        self._broken: set[str] = set()
+        self._guard = Guard()
         self._announced: set[str] = set()
         self._suspected: set[str] = set()
         self._judged: tuple[int, list[Finding]] | None = None
@@ -102,20 +102,14 @@ class Watcher:
         self._window = 16
         self._losses: list[Any] = []
         self._rates: list[float] = []
-        self._steps_in_eval = self._passes_in_eval = self._passes_in_training = 0
-        self._training = True
+        self._steps_in_eval = 0
         self._armed = False
-        self._updates_seen = self._readings = 0
-        self._passes = self._update_count = 0
-        self._eval_args: Any = None
+        self._updates_seen = self._readings = self._update_count = 0
         self._eval_inputs: list[tuple[float, float]] = []
-        self._args: tuple[Any, ...] = ()
-        self._kwargs: dict[str, Any] = {}
-        self._outputs: Any = None
-        self._gradient: Tensor | None = None
-        self._permanent: list[Any] = []
-        self._fresh = True
-        self._root_hooks: list[Any] = []
+        self._passes: Passes = HookedPasses(model, self._forward, self._guard)
+        if runs_compiled(model) if is_compiled is None else is_compiled:
+            self._repeat_passes()
+        self._update_hook: Any = None
         self._attach()
 
     @property
@@ -140,7 +134,7 @@ class Watcher:
             value = loss.item() if _is_here(loss) else loss.detach()
         self._losses.append(value)
         self._rates.append(self._rate())
-        if not self._training:
+        if not self._passes.was_training:
             self._steps_in_eval += 1
         broken = self._nan is None and isinstance(value, float) and not math.isfinite(value)
         if self._armed or broken or len(self._losses) >= self._window:
@@ -158,7 +152,7 @@ class Watcher:
             self._guard("readings", self._collect, loss, inputs, outputs, targets)
         if broken:
             self._flush()
-            self._guard("the origin of the NaN", self._trace_nan, number, targets)
+            self._guard("the origin of the NaN", self._trace_nan, number, inputs, targets)
         elif len(self._losses) >= self._window:
             self._end_window()
 
@@ -200,10 +194,10 @@ class Watcher:
     def detach(self) -> None:
         """Takes all hooks away; `findings` still answers."""
         self._disarm()
-        while self._permanent:
-            handle = self._permanent.pop()
-            if handle is not None:
-                handle.remove()
+        self._passes.detach()
+        if self._update_hook is not None:
+            self._update_hook.remove()
+            self._update_hook = None
         self._updates.forget()
 
     def __enter__(self) -> Watcher:
@@ -215,86 +209,42 @@ class Watcher:
     def __deepcopy__(self, memo: object) -> Watcher:
         return self
 
+    def _repeat_passes(self) -> None:
+        """The layers are seen in passes of the watcher's own from now on."""
+        self._passes.detach()
+        self._passes = RepeatedPasses(self._model, self._forward, self._guard, self._loss_fn)
+
     def _attach(self) -> None:
-        hook = ModuleHook(self._model, self._enter)
-        register = self._model.register_forward_pre_hook
-        self._permanent = [self._guard("hooks", register, hook, with_kwargs=True)]
         if self._updates.can_wait:
-            self._permanent.append(self._optimizer.register_step_post_hook(self._after_update))
+            self._update_hook = self._optimizer.register_step_post_hook(self._after_update)
         self._guard("snapshots", self._take_snapshot)
         if self.budget.wants_reading(0):
             self._arm()
 
-    def _guard(self, reading: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Calls it; if it fails, it is never called again, and the user is told once."""
-        if reading in self._broken:
-            return None
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            self._broken.add(reading)
-            logger.warning("watching goes on without %s: %s", reading, error, exc_info=False)
-            logger.debug("the failure", exc_info=True)
-            return None
-
     def _after_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._fresh = True
+        self._passes.is_fresh = True
         self._update_count += 1
-
-    # The forward pass
-
-    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not torch.is_grad_enabled():
-            self._eval_args = args
-            if module.training:
-                self._passes_in_training += 1
-            else:
-                self._passes_in_eval += 1
-            return
-        self._fresh = False
-        self._passes += 1
-        self._training = module.training
-        self._args, self._kwargs = args, kwargs
-        if self._armed and "layers" not in self._broken:
-            self._guard("layers", self._forward.enter)
-
-    def _leave(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
-        if not torch.is_grad_enabled():
-            return
-        outputs = first_tensor(result)
-        self._guard("layers", self._forward.leave, outputs)
-        self._outputs = outputs
-        self._gradient = None
-        if outputs is not None and outputs.requires_grad:
-            outputs.register_hook(self._keep_gradient)
-
-    def _keep_gradient(self, gradient: Tensor) -> None:
-        self._gradient = gradient.detach()
 
     # Readings
 
     def _arm(self) -> None:
         self._armed, self._waited = True, 0
-        self._guard("layers", self._forward.arm, self._count)
-        self._guard("updates", self._updates.arm, self._count, self._fresh)
-        hook = ModuleHook(self._model, self._leave)
-        register = self._model.register_forward_hook
-        handle = self._guard("hooks", register, hook, always_call=True)
-        self._root_hooks = [handle] if handle is not None else []
+        self._passes.arm(self._count)
+        self._guard("updates", self._updates.arm, self._count, self._passes.is_fresh)
 
     def _disarm(self) -> None:
         self._armed = False
-        self._forward.disarm()
+        self._passes.disarm()
         self._updates.disarm()
-        while self._root_hooks:
-            self._root_hooks.pop().remove()
-        self._outputs = self._gradient = None
 
     def _collect(self, loss: Any, inputs: Any, outputs: Any, targets: Any) -> None:
         start = self.budget.meter()
         self._waited += 1
         if not self._updates.updates and self._waited < PATIENCE and self._updates.can_wait:
             return
+        if not self._passes.hears:
+            self._repeat_passes()
+        self._passes.look(inputs, outputs, targets)
         try:
             self._read_batch(loss, inputs, outputs, targets)
         finally:
@@ -311,18 +261,20 @@ class Watcher:
         if kept is not None and step > 0:
             as_tensor = kept if isinstance(kept, Tensor) else torch.tensor(float(kept))
             self._ledger.put(step, "kept", (as_tensor,))
+        call = self._passes.call
         seen = first_tensor(inputs)
-        seen = seen if seen is not None else first_tensor((self._args, self._kwargs))
-        out = self._outputs if self._outputs is not None else first_tensor(outputs)
+        seen = seen if seen is not None else first_tensor((call.args, call.kwargs))
+        out = call.outputs if call.outputs is not None else first_tensor(outputs)
         if self._graph is None or step < 3:
-            self._graph = read_loss_graph(loss, out) or self._graph
+            shown = call.loss if call.loss is not None else loss
+            self._graph = read_loss_graph(shown, out) or self._graph
         if seen is not None and (self._readings < 12 or self._readings % 4 == 0):
             read_inputs(self._ledger, step, seen)
         if out is not None:
             y = first_tensor(targets)
-            y = y if y is not None else find_targets(out, self._gradient, self._graph)
+            y = y if y is not None else find_targets(out, call.gradient, self._graph)
             # How the loss is averaged does not change over a training.
-            gradient = self._gradient if self._readings < 10 else None
+            gradient = call.gradient if self._readings < 10 else None
             read_outputs(self._ledger, step, out, y, gradient, self._graph)
             if seen is not None:
                 self._examples.keep(seen, y, torch.isfinite(out.detach()).all())
@@ -361,7 +313,7 @@ class Watcher:
 
     def _read_validation(self) -> None:
         """Scale of what the model saw in a pass without gradients."""
-        args, self._eval_args = self._eval_args, None
+        args, self._passes.evaluated = self._passes.evaluated, None
         values = first_tensor(args)
         if values is not None and values.is_floating_point() and len(self._eval_inputs) < 20:
             self._eval_inputs.append((float(values.mean()), float(values.std(correction=0))))
@@ -374,13 +326,15 @@ class Watcher:
         losses = self._recorder.losses
         if self._nan is None and losses and not math.isfinite(losses[-1][1]):
             broken = next(step for step, loss in losses if not math.isfinite(loss))
-            self._guard("the origin of the NaN", self._trace_nan, broken, None)
+            self._guard("the origin of the NaN", self._trace_nan, broken, None, None)
         self._announce(rank(judge(self._history(None)), ()))
         self._judging_cost = self.budget.meter() - start
 
-    def _trace_nan(self, step: int, targets: Any) -> None:
+    def _trace_nan(self, step: int, inputs: Any, targets: Any) -> None:
         self._nan = NanOrigin(step)
-        batch = SeenBatch(step, self._args, self._kwargs, first_tensor(targets))
+        call = self._passes.call
+        args = call.args if call.args or inputs is None else (inputs,)
+        batch = SeenBatch(step, args, call.kwargs, first_tensor(targets))
         self._nan = find_nan_origin(self._model, batch, self._snapshots, self._loss_fn, step)
         self._announce(rank(judge(self._history(None)), ()), at_once=True)
 
@@ -395,7 +349,7 @@ class Watcher:
         self._suspected = {f.code for f in serious}
 
     def _history(self, probed: Probe | None) -> History:
-        recorder = self._recorder
+        recorder, counts = self._recorder, self._passes.counts
         classes = self._graph.is_classification if self._graph else None
         return History(
             facts=self._facts,
@@ -407,10 +361,10 @@ class Watcher:
             modes=Modes(
                 self._count,
                 self._steps_in_eval,
-                self._passes_in_eval,
-                self._passes_in_training,
+                counts.in_evaluation,
+                counts.in_training,
                 self._updates_seen if self._updates.can_wait else self._count,
-                self._passes / self._update_count if self._update_count else 1.0,
+                counts.per_update(self._update_count),
             ),
             graph=self._graph,
             data=self._guard("data", self._examples.look, self._facts.task, classes),

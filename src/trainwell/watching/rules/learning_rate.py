@@ -159,8 +159,8 @@ def _schedule(history: History) -> Iterable[Finding]:
         return
     peak = max(rates)
     grows = rates[-1] > 20 * rates[0] > 0 and rates[-1] >= 0.99 * peak
-    worse = history.trend.broken or losses[-1] > 1.5 * history.trend.best or is_poor(history)
-    if grows and worse:
+    # A warm-up that has not ended looks the same, but for the loss.
+    if grows and (history.trend.broken or history.trend.last > 1.5 * history.trend.best):
         yield _schedule_finding(
             history, rates,
             f"The schedule raises the learning rate from {rates[0]:.2g} to {rates[-1]:.2g} without "
@@ -189,8 +189,10 @@ def _schedule(history: History) -> Iterable[Finding]:
                 "numbers are epochs.",
             )  # fmt: skip
         return
+    # How long a warm-up may take is a matter of the whole training, of which the epochs tell.
     slow = (
-        rates.index(peak) >= 0.9 * len(rates)
+        (len(history.epochs) >= 3 or len(rates) >= 2000)
+        and rates.index(peak) >= 0.9 * len(rates)
         and rates[-1] < 1.05 * peak
         and (middle(rates) < 0.6 * peak and rates[0] < 0.1 * peak)
     )
