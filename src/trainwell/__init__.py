@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from trainwell import models
     from trainwell.api import explain, fit, load, load_run, resume
     from trainwell.checking import check
-    from trainwell.checks.gradient_report import GradientReport
-    from trainwell.checks.gradients import check_function_gradient, check_gradients
-    from trainwell.checks.rate_range import RateRange
+    from trainwell.checks.gradients.gradient_check import check_function_gradient, check_gradients
+    from trainwell.checks.gradients.report import GradientReport
+    from trainwell.checks.trials.rate_range import RateRange
     from trainwell.checks.verdict import CheckReport
     from trainwell.cross_validation import cross_validate, resume_cross_validation
     from trainwell.data.dataset import Dataset
@@ -70,15 +70,15 @@ _HOMES = {
     "Diagnosis": "trainwell.diagnosing",
     "Explanation": "trainwell.explanation",
     "Finding": "trainwell.findings",
-    "GradientReport": "trainwell.checks.gradient_report",
-    "RateRange": "trainwell.checks.rate_range",
+    "GradientReport": "trainwell.checks.gradients.report",
+    "RateRange": "trainwell.checks.trials.rate_range",
     "Recipe": "trainwell.training.recipe",
     "Run": "trainwell.run",
     "TrainwellError": "trainwell.errors",
     "Watcher": "trainwell.watching.watcher",
     "check": "trainwell.checking",
-    "check_function_gradient": "trainwell.checks.gradients",
-    "check_gradients": "trainwell.checks.gradients",
+    "check_function_gradient": "trainwell.checks.gradients.gradient_check",
+    "check_gradients": "trainwell.checks.gradients.gradient_check",
     "cross_validate": "trainwell.cross_validation",
     "diagnose": "trainwell.diagnosing",
     "explain": "trainwell.api",

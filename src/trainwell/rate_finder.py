@@ -12,10 +12,10 @@ from torch.optim import Optimizer
 from trainwell.api import as_recipe
 from trainwell.checking import is_hand_written, subject_of_fit
 from trainwell.checks.given import subject_of
-from trainwell.checks.rate_range import Effort, RateRange, find_rate_range
-from trainwell.checks.short_training import ShortTraining
 from trainwell.checks.state_as_found import state_as_found
 from trainwell.checks.subject import Subject
+from trainwell.checks.trials.rate_range import Effort, RateRange, find_rate_range
+from trainwell.checks.trials.short_training import ShortTraining
 from trainwell.data.dataset import Task
 from trainwell.errors import DataError, RecipeError
 from trainwell.nn.losses import Loss

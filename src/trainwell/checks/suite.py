@@ -6,35 +6,35 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from trainwell.checks.activations import check_activations
-from trainwell.checks.augmentation import check_augmentation
-from trainwell.checks.balance import check_balance
-from trainwell.checks.batch_normalisation import check_batch_normalisation
-from trainwell.checks.dropout_strength import check_dropout_strength
-from trainwell.checks.duplicates import check_duplicates
-from trainwell.checks.evaluation_mode import check_evaluation_mode
-from trainwell.checks.given_optimizer import check_given_optimizer
-from trainwell.checks.gradient_scale import check_gradient_scale
-from trainwell.checks.gradients import look_at_gradients
-from trainwell.checks.initial_loss import check_initial_loss
-from trainwell.checks.initial_weights import check_initial_weights
-from trainwell.checks.label_leak import check_label_leak
-from trainwell.checks.label_noise import check_label_noise
-from trainwell.checks.labels import check_labels
-from trainwell.checks.learning_rate import check_learning_rate
-from trainwell.checks.loss_fits import check_loss_fits
-from trainwell.checks.loss_reduction import check_loss_reduction
-from trainwell.checks.near_duplicates import check_near_duplicates
-from trainwell.checks.order import check_order
-from trainwell.checks.output_range import check_output_range
-from trainwell.checks.parameters import check_parameters
-from trainwell.checks.scales import check_scales
-from trainwell.checks.split_scale import check_split_scale
+from trainwell.checks.data.augmentation import check_augmentation
+from trainwell.checks.data.balance import check_balance
+from trainwell.checks.data.duplicates import check_duplicates
+from trainwell.checks.data.label_leak import check_label_leak
+from trainwell.checks.data.label_noise import check_label_noise
+from trainwell.checks.data.labels import check_labels
+from trainwell.checks.data.near_duplicates import check_near_duplicates
+from trainwell.checks.data.order import check_order
+from trainwell.checks.data.scales import check_scales
+from trainwell.checks.data.split_scale import check_split_scale
+from trainwell.checks.data.values import check_values
+from trainwell.checks.gradients.gradient_check import look_at_gradients
+from trainwell.checks.initial_state.activations import check_activations
+from trainwell.checks.initial_state.batch_normalisation import check_batch_normalisation
+from trainwell.checks.initial_state.dropout_strength import check_dropout_strength
+from trainwell.checks.initial_state.evaluation_mode import check_evaluation_mode
+from trainwell.checks.initial_state.given_optimizer import check_given_optimizer
+from trainwell.checks.initial_state.gradient_scale import check_gradient_scale
+from trainwell.checks.initial_state.initial_loss import check_initial_loss
+from trainwell.checks.initial_state.initial_weights import check_initial_weights
+from trainwell.checks.initial_state.loss_fits import check_loss_fits
+from trainwell.checks.initial_state.loss_reduction import check_loss_reduction
+from trainwell.checks.initial_state.output_range import check_output_range
+from trainwell.checks.initial_state.parameters import check_parameters
+from trainwell.checks.initial_state.trained_parameters import check_trained_parameters
 from trainwell.checks.state_as_found import state_as_found
 from trainwell.checks.subject import Subject
-from trainwell.checks.tiny_subset import check_tiny_subset
-from trainwell.checks.trained_parameters import check_trained_parameters
-from trainwell.checks.values import check_values
+from trainwell.checks.trials.learning_rate import check_learning_rate
+from trainwell.checks.trials.tiny_subset import check_tiny_subset
 from trainwell.checks.verdict import CheckReport, Verdict, skip
 from trainwell.errors import TrainwellError, first_line
 

@@ -1,0 +1,1 @@
+"""The data: values, scales, labels, copies, order, augmentation."""

@@ -1,0 +1,1 @@
+"""Are the gradients those of the loss?"""
