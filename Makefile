@@ -3,6 +3,8 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # The build tools come from constraints.txt too.
 EDITABLE := $(PIP) --no-build-isolation --editable
+# The networks of tests are small: processes beside each other beat threads that wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=worksteal
 
 .PHONY: demo test test-fast test-models lint format bench clean
 
@@ -10,14 +12,14 @@ demo: .venv/.demo
 	$(BIN)/trainwell fit digits --model mlp
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: .venv/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # Also the largest models of the catalogue: half an hour.
 test-models: .venv/.dev
-	TRAINWELL_EVERY_MODEL=1 $(BIN)/python -m pytest tests/models
+	TRAINWELL_EVERY_MODEL=1 $(PYTEST) tests/models
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -41,12 +41,6 @@ LABELS = (INPUTS[:, 0] + INPUTS[:, 1] * INPUTS[:, 2] > 0).long()
 QUICK = Effort(60, 24, 1)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """On a busy machine threads wait for each other, and steps seem too slow to be tried out."""
-    torch.set_num_threads(1)
-
-
 def make_net(width: int = 32) -> nn.Module:
     torch.manual_seed(0)
     return nn.Sequential(
