@@ -9,6 +9,8 @@ from trainwell.training.run_folder import RunFolder
 from trainwell.training.session import Setting
 
 CHECKED = "check.json"
+SECONDS = 2.0
+"""That the checks may take; a large model is looked at in full by `trainwell check`."""
 
 
 def check_before_training(folder: RunFolder, setting: Setting, title: str) -> None:
@@ -20,7 +22,7 @@ def check_before_training(folder: RunFolder, setting: Setting, title: str) -> No
         title: Of the model and the data.
     """
     cheap = [check for check in CHECKS if check.is_cheap]
-    report = run_checks(subject_of_setting(setting, title), cheap)
+    report = run_checks(subject_of_setting(setting, title), cheap, SECONDS)
     folder.write_json(CHECKED, {**report.to_dict(), "summary": report.summary()})
     folder.write_findings([f.to_dict() for f in report.findings if f.severity in FAILING])
     folder.note("checked", report.summary())

@@ -112,6 +112,10 @@ class Subject:
             self._seen[look] = look(self)
         return self._seen[look]
 
+    def already(self, look: Callable[[Subject], Seen]) -> Seen | None:
+        """What `once` has computed; None where nobody has asked for it."""
+        return self._seen.get(look)
+
     def generator(self, purpose: str) -> Generator:
         """Random numbers of one check, alike each time."""
         return Generator().manual_seed(derive_seed(self.seed, purpose))

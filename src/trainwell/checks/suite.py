@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from trainwell.checks.initial_state.activations import check_activations
 from trainwell.checks.initial_state.batch_normalisation import check_batch_normalisation
 from trainwell.checks.initial_state.dropout_strength import check_dropout_strength
 from trainwell.checks.initial_state.evaluation_mode import check_evaluation_mode
+from trainwell.checks.initial_state.first_pass import first_pass
 from trainwell.checks.initial_state.given_optimizer import check_given_optimizer
 from trainwell.checks.initial_state.gradient_scale import check_gradient_scale
 from trainwell.checks.initial_state.initial_loss import check_initial_loss
@@ -32,6 +34,7 @@ from trainwell.checks.initial_state.output_range import check_output_range
 from trainwell.checks.initial_state.parameters import check_parameters
 from trainwell.checks.initial_state.trained_parameters import check_trained_parameters
 from trainwell.checks.state_as_found import state_as_found
+from trainwell.checks.stopwatch import Stopwatch
 from trainwell.checks.subject import Subject
 from trainwell.checks.trials.learning_rate import check_learning_rate
 from trainwell.checks.trials.tiny_subset import check_tiny_subset
@@ -51,6 +54,7 @@ class NamedCheck:
         is_cheap: Whether `fit` makes it before every training.
         needs_healthy_data: Whether it runs the model on the data, which data at fault would spoil.
         judges_data: Whether an error that it finds makes the data unfit to be run through a model.
+        passes: Forward passes that it makes besides the first one, at most.
     """
 
     name: str
@@ -58,6 +62,7 @@ class NamedCheck:
     is_cheap: bool = False
     needs_healthy_data: bool = True
     judges_data: bool = False
+    passes: int = 0
 
 
 CHECKS: tuple[NamedCheck, ...] = (
@@ -79,9 +84,9 @@ CHECKS: tuple[NamedCheck, ...] = (
     NamedCheck("range of the outputs", check_output_range, is_cheap=True),
     NamedCheck("activations", check_activations, is_cheap=True),
     NamedCheck("gradient in the layers", check_gradient_scale, is_cheap=True),
-    NamedCheck("parameters", check_parameters, is_cheap=True),
+    NamedCheck("parameters", check_parameters, is_cheap=True, passes=8),
     NamedCheck("trained parameters", check_trained_parameters, is_cheap=True),
-    NamedCheck("evaluation mode", check_evaluation_mode, is_cheap=True),
+    NamedCheck("evaluation mode", check_evaluation_mode, is_cheap=True, passes=12),
     NamedCheck("batch normalisation", check_batch_normalisation, is_cheap=True),
     NamedCheck("dropout", check_dropout_strength, is_cheap=True),
     NamedCheck("optimiser", check_given_optimizer, is_cheap=True),
@@ -91,9 +96,17 @@ CHECKS: tuple[NamedCheck, ...] = (
 )
 
 
-def run_checks(subject: Subject, checks: Sequence[NamedCheck]) -> CheckReport:
-    """What these checks say; model, optimiser and random numbers are left as they were found."""
-    began = time.monotonic()
+def run_checks(
+    subject: Subject, checks: Sequence[NamedCheck], limit: float = math.inf
+) -> CheckReport:
+    """What these checks say; model, optimiser and random numbers are left as they were found.
+
+    Args:
+        subject: What is checked.
+        checks: Made in this order.
+        limit: Seconds after which no further one is begun, nor one whose passes would take longer.
+    """
+    began, watch = time.monotonic(), Stopwatch()
     verdicts: list[Verdict] = []
     is_data_healthy = True
     with state_as_found(subject.model, subject.optimizer, subject.seed, subject.device):
@@ -101,11 +114,20 @@ def run_checks(subject: Subject, checks: Sequence[NamedCheck]) -> CheckReport:
             if check.needs_healthy_data and not is_data_healthy:
                 verdicts.append(skip(check.name, "the data must be mended first"))
                 continue
+            if watch.read() + check.passes * _seconds_of_pass(subject) > limit:
+                verdicts.append(skip(check.name, f"left out, to stay within {limit:g} s"))
+                continue
             said = _make(check, subject)
             verdicts += said
             if check.judges_data:
                 is_data_healthy &= not any(f.severity == "error" for v in said for f in v.findings)
     return CheckReport(tuple(verdicts), subject.title, time.monotonic() - began)
+
+
+def _seconds_of_pass(subject: Subject) -> float:
+    """0 where none was made."""
+    made = subject.already(first_pass)
+    return made.seconds if made is not None else 0.0
 
 
 def _make(check: NamedCheck, subject: Subject) -> Sequence[Verdict]:

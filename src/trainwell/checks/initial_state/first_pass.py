@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.checks.initial_state.recorder import Record, first_tensor, is_layer, recording
+from trainwell.checks.stopwatch import Stopwatch
 from trainwell.checks.subject import Subject
 from trainwell.errors import first_line
 from trainwell.nn.objective import OwnObjective
@@ -34,6 +35,7 @@ class FirstPass:
         gradients: Norm of the gradient of each trainable parameter by name; None where it has none.
         failed: The stage that raised an error; None: none did.
         error: Its type and first line.
+        seconds: That the forward pass took.
     """
 
     model: nn.Module
@@ -46,6 +48,7 @@ class FirstPass:
     gradients: dict[str, float | None] = field(default_factory=dict)
     failed: Stage | None = None
     error: str = ""
+    seconds: float = 0.0
 
     @property
     def has_own_objective(self) -> bool:
@@ -114,11 +117,13 @@ def first_pass(subject: Subject) -> FirstPass:
         # torch warns of what a finding says more plainly.
         with warnings.catch_warnings(), torch.enable_grad():
             warnings.simplefilter("ignore")
+            watch = Stopwatch()
             with recording(model) as record:
                 if isinstance(model, OwnObjective):
                     raw, loss = subject.measure(model, inputs, targets)
                 else:
                     raw = model(inputs)
+            seconds = watch.read()
             stage = "loss"
             if loss is None:
                 loss = subject.loss(raw, targets)
@@ -135,4 +140,5 @@ def first_pass(subject: Subject) -> FirstPass:
         for name, p in model.named_parameters()
         if p.requires_grad
     }
-    return FirstPass(model, inputs, targets, record, raw, first_tensor(raw), loss, gradients)
+    outputs = first_tensor(raw)
+    return FirstPass(model, inputs, targets, record, raw, outputs, loss, gradients, seconds=seconds)
