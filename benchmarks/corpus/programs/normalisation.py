@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, RMSprop
 
 from benchmarks.corpus.architectures import ResidualImage, Tagger, ToChannels, mask_network
+from benchmarks.corpus.data import standardise_targets
 from benchmarks.corpus.networks import mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.tasks import (
@@ -16,6 +17,7 @@ from benchmarks.corpus.tasks import (
     beats,
     circuit,
     houses,
+    raw_houses,
     masks,
     pairs,
     scaled_stripes,
@@ -23,6 +25,7 @@ from benchmarks.corpus.tasks import (
     sensors,
     shapes,
     shells,
+    spirals,
     tags,
 )
 from benchmarks.corpus.training import label_f1, plain_update, position_accuracy, train
@@ -162,16 +165,15 @@ class BackboneAndHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = nn.Sequential(
-            nn.Linear(20, 64), nn.ReLU(), nn.Dropout(0.7), nn.Linear(64, 32), nn.ReLU()
+            nn.Linear(2, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.85)
         )
-        self.backbone.append(nn.Dropout(0.7))
-        self.head = nn.Linear(32, 5)
+        self.head = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, 3))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.backbone(x))
 
 
-@faulty("topics-only-the-head-is-evaluated", "eval_mode_bug", learns=0.6, version=2)
+@faulty("spirals-only-the-head-is-evaluated", "eval_mode_bug", learns=0.8, version=2)
 def only_the_head_is_evaluated(watch: Watch, faulty: bool) -> Outcome:
     model = BackboneAndHead()
     optimizer = RMSprop(model.parameters(), lr=0.003)
@@ -180,17 +182,8 @@ def only_the_head_is_evaluated(watch: Watch, faulty: bool) -> Outcome:
         (model.head if faulty else model).eval()
         return model(x)
 
-    return train(
-        watch,
-        model,
-        optimizer,
-        nn.BCEWithLogitsLoss(),
-        scaled_topics(),
-        epochs=15,
-        told="data",
-        metric=label_f1,
-        infer=infer,
-    )
+    loss_fn = nn.CrossEntropyLoss()
+    return train(watch, model, optimizer, loss_fn, spirals(), epochs=20, infer=infer)
 
 
 @faulty("sensors-validated-one-by-one-in-training-mode", "eval_mode_bug", learns=0.6, version=2)
@@ -211,21 +204,18 @@ def validated_one_by_one_in_training_mode(watch: Watch, faulty: bool) -> Outcome
     )
 
 
-@faulty("masks-trains-in-evaluation-mode", "eval_mode_bug", subtle=True, learns=0.7, version=2)
-def trains_in_evaluation_mode(watch: Watch, faulty: bool) -> Outcome:
-    """An early `model.eval()`, from a notebook: batch normalisation does nothing in training."""
-    model = mask_network()
-    model.insert(1, nn.BatchNorm2d(8))
-    nn.init.normal_(model[0].weight, std=0.001)
-    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.5)
-    return train(
-        watch,
-        model,
-        optimizer,
-        nn.BCEWithLogitsLoss(),
-        masks(),
-        epochs=8,
-        told="data",
-        metric=label_f1,
-        before_epoch=model.eval if faulty else None,
-    )
+@faulty(
+    "houses-normalising-layer-in-evaluation-mode",
+    "eval_mode_bug",
+    "batchnorm_misuse",
+    learns=0.8,
+    version=2,
+)
+def normalising_layer_in_evaluation_mode(watch: Watch, faulty: bool) -> Outcome:
+    """An early `model.eval()`, from a notebook: the layer that normalises lets all through."""
+    data = standardise_targets(raw_houses())
+    model = nn.Sequential(nn.BatchNorm1d(5, affine=False), mlp(5, 24, 24, 1))
+    optimizer = Adam(model.parameters(), lr=0.01)
+    before_epoch = model.eval if faulty else None
+    loss_fn = nn.MSELoss()
+    return train(watch, model, optimizer, loss_fn, data, epochs=15, before_epoch=before_epoch)

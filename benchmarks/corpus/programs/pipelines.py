@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, RMSprop
+from torch.optim import SGD, Adam, AdamW
 
 from benchmarks.corpus.architectures import (
     ResidualImage,
@@ -83,14 +83,14 @@ def sorted_by_length(watch: Watch, faulty: bool) -> Outcome:
     )
 
 
-@faulty("swiss-roll-in-the-order-of-a-column", "no_shuffle", subtle=True, learns=0.75, version=2)
+@faulty("swiss-roll-in-the-order-of-a-column", "no_shuffle", learns=0.75, version=2)
 def in_the_order_of_a_column(watch: Watch, faulty: bool) -> Outcome:
     """An export that is sorted by one of the inputs."""
     data = swiss_roll()
     rows = data.x[:, 0].argsort()
     data = replace(data, x=data.x[rows], y=data.y[rows])
     model = mlp(3, 32, 32, 1, activation=nn.Tanh)
-    optimizer = RMSprop(model.parameters(), lr=0.01)
+    optimizer = SGD(model.parameters(), lr=0.1, momentum=0.5)
     order = in_order if faulty else torch.randperm
     loss_fn = nn.MSELoss()
     return train(watch, model, optimizer, loss_fn, data, epochs=20, order=order, told="batches")

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, RMSprop
+from torch.optim import SGD, Adam, AdamW
 
-from benchmarks.corpus.architectures import ResidualImage, residual_mlp, signal_network
+from benchmarks.corpus.architectures import residual_mlp, signal_network
 from benchmarks.corpus.networks import cnn, mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.tasks import (
@@ -50,7 +50,13 @@ def ohms_and_farads(watch: Watch, faulty: bool) -> Outcome:
 @faulty("stripes-pixels-up-to-255", "unnormalised_inputs", learns=0.8, margin=0.1, version=2)
 def pixels_up_to_255(watch: Watch, faulty: bool) -> Outcome:
     data = stripes() if faulty else scaled_stripes()
-    model = nn.Sequential(
+    model = photograph_network()
+    optimizer = SGD(model.parameters(), lr=0.03, momentum=0.9)
+    return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=8)
+
+
+def photograph_network() -> nn.Sequential:
+    return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
@@ -59,8 +65,6 @@ def pixels_up_to_255(watch: Watch, faulty: bool) -> Outcome:
         nn.Flatten(),
         nn.Linear(144, 3),
     )
-    optimizer = SGD(model.parameters(), lr=0.03, momentum=0.9)
-    return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=8)
 
 
 @faulty(
@@ -87,9 +91,9 @@ def whole_number_division(watch: Watch, faulty: bool) -> Outcome:
         for part in (data.x, data.x_valid)
     )
     data = replace(data, x=x, x_valid=x_valid)
-    model = ResidualImage(3, 3)
-    optimizer = Adam(model.parameters(), lr=0.01)
-    return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=8)
+    model = photograph_network()
+    optimizer = Adam(model.parameters(), lr=0.003)
+    return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=12)
 
 
 @faulty("gaps-times-of-day-in-single-precision", "dtype_scale", learns=0.75, margin=0.1, version=2)
@@ -118,8 +122,8 @@ def wraps_around_in_a_byte(watch: Watch, faulty: bool) -> Outcome:
         )
         data = replace(data, x=x, x_valid=x_valid)
     model = residual_mlp(4, 32, 3)
-    optimizer = RMSprop(model.parameters(), lr=0.003)
-    return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=12)
+    optimizer = AdamW(model.parameters(), lr=0.003)
+    return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=20)
 
 
 @faulty(
