@@ -44,14 +44,14 @@ from benchmarks.corpus.tasks import (
 from benchmarks.corpus.training import label_f1, position_accuracy, train
 
 
-@faulty("sentences-sixty-texts-by-heart", "overfitting", learns=0.7, margin=0.1, version=2)
-def sixty_texts_by_heart(watch: Watch, faulty: bool) -> Outcome:
+@faulty("sentences-forty-texts-by-heart", "overfitting", learns=0.7, margin=0.1, version=2)
+def forty_texts_by_heart(watch: Watch, faulty: bool) -> Outcome:
     data = sentences()
     if faulty:
-        data = data.head(60)
+        data = data.head(40)
     model = Transformer(60, 3, 12, width=32, layers=1)
     optimizer = AdamW(model.parameters(), lr=2e-3)
-    epochs, size = (40, 16) if faulty else (4, 32)
+    epochs, size = (50, 16) if faulty else (4, 32)
     loss_fn = nn.CrossEntropyLoss()
     return train(watch, model, optimizer, loss_fn, data, epochs=epochs, batch_size=size)
 

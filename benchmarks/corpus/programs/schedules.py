@@ -91,9 +91,9 @@ def sgd_at_adams_rate(watch: Watch, faulty: bool) -> Outcome:
 @faulty("shells-rmsprop-creeps", "lr_too_low", subtle=True, learns=0.8, margin=0.1, version=2)
 def rmsprop_creeps(watch: Watch, faulty: bool) -> Outcome:
     model = mlp(4, 32, 3)
-    optimizer = RMSprop(model.parameters(), lr=2e-5 if faulty else 2e-3)
+    optimizer = RMSprop(model.parameters(), lr=2e-5 if faulty else 4e-3)
     return train(
-        watch, model, optimizer, nn.CrossEntropyLoss(), shells(), epochs=12, told="batches"
+        watch, model, optimizer, nn.CrossEntropyLoss(), shells(), epochs=15, told="batches"
     )
 
 
@@ -127,14 +127,12 @@ def adamw_bounces(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.MSELoss(), houses(), epochs=12)
 
 
-@faulty("stripes-rmsprop-at-a-half", "lr_too_high", learns=0.8, version=2)
-def rmsprop_at_a_half(watch: Watch, faulty: bool) -> Outcome:
-    model = nn.Sequential(
-        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 3)
-    )
-    optimizer = RMSprop(model.parameters(), lr=0.5 if faulty else 1e-3)
+@faulty("shapes-rmsprop-at-a-twentieth", "lr_too_high", learns=0.8, version=2)
+def rmsprop_at_a_twentieth(watch: Watch, faulty: bool) -> Outcome:
+    model = cnn(12, 4)
+    optimizer = RMSprop(model.parameters(), lr=0.05 if faulty else 1e-3)
     loss_fn = nn.CrossEntropyLoss()
-    return train(watch, model, optimizer, loss_fn, scaled_stripes(), epochs=8, told="losses")
+    return train(watch, model, optimizer, loss_fn, shapes(), epochs=8, told="losses")
 
 
 @faulty("shapes-momentum-with-a-nine-too-many", "momentum_too_high", learns=0.8, version=2)
@@ -266,19 +264,20 @@ def warm_up_made_anew_each_epoch(watch: Watch, faulty: bool) -> Outcome:
     )
 
 
-@faulty("gaps-cosine-ends-at-its-top", "lr_schedule", "lr_too_high", subtle=True, learns=0.8, version=2)
+@faulty(
+    "houses-cosine-ends-at-its-top",
+    "lr_schedule",
+    "lr_too_high",
+    subtle=True,
+    learns=0.8,
+    version=2,
+)
 def cosine_ends_at_its_top(watch: Watch, faulty: bool) -> Outcome:
     """`T_max` is half the length: the cosine goes down, and then up again until the end."""
-    model = mlp(12, 48, 48, 1)
-    optimizer = SGD(model.parameters(), lr=0.4, momentum=0.9)
-    steps = 20 * 22
+    model = residual_mlp(5, 32, 1)
+    optimizer = AdamW(model.parameters(), lr=0.15)
+    steps = 14 * 20
     scheduler = CosineAnnealingLR(optimizer, T_max=steps // 2 if faulty else steps)
     return train(
-        watch,
-        model,
-        optimizer,
-        nn.BCEWithLogitsLoss(),
-        gaps(),
-        epochs=20,
-        after_batch=scheduler.step,
+        watch, model, optimizer, nn.MSELoss(), houses(), epochs=14, after_batch=scheduler.step
     )

@@ -84,18 +84,18 @@ def restarts_get_longer(watch: Watch, faulty: bool) -> Outcome:
     )
 
 
-@healthy("tags-transformer-with-a-long-warm-up", learns=0.7, version=2)
+@healthy("tags-transformer-with-a-long-warm-up", learns=0.6, version=2)
 def transformer_with_a_long_warm_up(watch: Watch, faulty: bool) -> Outcome:
     model = Transformer(24, 4, 10, width=32, each=True)
     optimizer = Adam(model.parameters(), lr=0.01)
-    warm_up = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 120))
+    warm_up = LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 200))
     return train(
         watch,
         model,
         optimizer,
         nn.CrossEntropyLoss(),
         tags(),
-        epochs=12,
+        epochs=24,
         told="data",
         metric=position_accuracy,
         after_batch=warm_up.step,
@@ -322,8 +322,8 @@ def noise_to_be_taken_off(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.MSELoss(), sensors(), epochs=15, augment=augment)
 
 
-@healthy("topics-adagrad-at-a-half", learns=0.6, version=2)
-def adagrad_at_a_half(watch: Watch, faulty: bool) -> Outcome:
+@healthy("topics-adagrad-at-a-fifth", learns=0.6, version=2)
+def adagrad_at_a_fifth(watch: Watch, faulty: bool) -> Outcome:
     model = mlp(20, 24, 5)
     optimizer = Adagrad(model.parameters(), lr=0.2)
     return train(
@@ -458,7 +458,7 @@ def long_plateau_then_learns(watch: Watch, faulty: bool) -> Outcome:
     for parameter in model.parameters():
         parameter.data *= 0.4
     optimizer = SGD(model.parameters(), lr=0.1, momentum=0.9)
-    return train(watch, model, optimizer, nn.BCEWithLogitsLoss(), gaps(), epochs=45)
+    return train(watch, model, optimizer, nn.BCEWithLogitsLoss(), gaps(4000), epochs=9)
 
 
 @healthy("spirals-rate-falls-to-nought", learns=0.85, version=2)
