@@ -176,9 +176,7 @@ def ratings(users: int = 50, items: int = 40, count: int = 2400) -> Data:
     source = random(107)
     taste = torch.randn(users, 3, generator=source)
     kind = torch.randn(items, 3, generator=source)
-    x = torch.stack(
-        [torch.randint(most, (count,), generator=source) for most in (users, items)], 1
-    )
+    x = torch.stack([torch.randint(most, (count,), generator=source) for most in (users, items)], 1)
     y = (taste[x[:, 0]] * kind[x[:, 1]]).sum(1, keepdim=True)
     y = y + 0.4 * torch.randn(count, 1, generator=source)
     return standardise_targets(split(x, y, "regression"))
@@ -256,9 +254,7 @@ def shells(classes: int = 3, count: int = 1200, columns: int = 4) -> Data:
     x, y = datasets.make_gaussian_quantiles(
         n_samples=count, n_features=columns, n_classes=classes, random_state=8
     )
-    return standardise(
-        split(torch.tensor(x, dtype=torch.float32), torch.tensor(y), "multiclass")
-    )
+    return standardise(split(torch.tensor(x, dtype=torch.float32), torch.tensor(y), "multiclass"))
 
 
 @cache

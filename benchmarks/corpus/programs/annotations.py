@@ -17,28 +17,26 @@ from benchmarks.corpus.architectures import (
 )
 from benchmarks.corpus.data import Data, random, rare
 from benchmarks.corpus.loop import accuracy, balanced_accuracy
-from benchmarks.corpus.networks import LastState, cnn, mlp
+from benchmarks.corpus.networks import cnn, mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.tasks import (
     applicants,
     beats,
     houses,
     masks,
-    pairs,
     ratings,
     scaled_stripes,
-    scaled_topics,
     series,
     shapes,
-    shells,
-    spirals,
     swiss_roll,
     tags,
 )
 from benchmarks.corpus.training import bit_accuracy, measure, position_accuracy, train
 
 
-@faulty("shapes-files-and-labels-in-two-orders", "corrupted_labels", learns=0.85, margin=0.4, version=2)
+@faulty(
+    "shapes-files-and-labels-in-two-orders", "corrupted_labels", learns=0.85, margin=0.4, version=2
+)
 def files_and_labels_in_two_orders(watch: Watch, faulty: bool) -> Outcome:
     """Two lists of files, each in its own order: labels of a window belong to other images."""
     data = shapes()
@@ -71,7 +69,13 @@ def shifted_by_one_word(watch: Watch, faulty: bool) -> Outcome:
     )
 
 
-@faulty("houses-missing-prices-filled-with-nought", "corrupted_labels", subtle=True, learns=0.8, version=2)
+@faulty(
+    "houses-missing-prices-filled-with-nought",
+    "corrupted_labels",
+    subtle=True,
+    learns=0.8,
+    version=2,
+)
 def missing_prices_filled_with_nought(watch: Watch, faulty: bool) -> Outcome:
     """A quarter of the training prices are missing and were read as 0 euros."""
     data = houses()
@@ -85,7 +89,9 @@ def missing_prices_filled_with_nought(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.MSELoss(), data, epochs=15)
 
 
-@faulty("applicants-signs-of-a-third-turned", "corrupted_labels", subtle=True, learns=0.75, version=2)
+@faulty(
+    "applicants-signs-of-a-third-turned", "corrupted_labels", subtle=True, learns=0.75, version=2
+)
 def signs_of_a_third_turned(watch: Watch, faulty: bool) -> Outcome:
     """One of the sources codes 1 for "in default", the others for "paid back"."""
     data = applicants()
@@ -97,8 +103,14 @@ def signs_of_a_third_turned(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.BCEWithLogitsLoss(), data, epochs=10)
 
 
-@faulty("ratings-users-numbered-anew", "corrupted_labels", learns=0.4, margin=0.3, version=2)
-def users_numbered_anew(watch: Watch, faulty: bool) -> Outcome:
+@faulty(
+    "ratings-sorted-after-the-users-were-read",
+    "corrupted_labels",
+    learns=0.4,
+    margin=0.3,
+    version=2,
+)
+def sorted_after_the_users_were_read(watch: Watch, faulty: bool) -> Outcome:
     """The ratings were sorted by item after the users' numbers had been read."""
     data = ratings()
     if faulty:
@@ -225,8 +237,8 @@ def kind_encoded_by_its_mean_target(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(shuffle_column(model, data, 2), outcome.reported)
 
 
-@faulty("beats-one-arrhythmia-in-forty", "class_imbalance", learns=0.75, margin=0.1, version=2)
-def one_arrhythmia_in_forty(watch: Watch, faulty: bool) -> Outcome:
+@faulty("beats-one-arrhythmia-in-thirty", "class_imbalance", learns=0.75, margin=0.1, version=2)
+def one_arrhythmia_in_thirty(watch: Watch, faulty: bool) -> Outcome:
     data = thin_out(beats(count=3000), kind=2, share=0.06)
     data = replace(data, x=data.x + 0.6 * torch.randn(data.x.shape, generator=random(158)))
     model = signal_network(3)

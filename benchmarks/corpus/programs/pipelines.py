@@ -15,7 +15,7 @@ from benchmarks.corpus.architectures import (
     residual_mlp,
     signal_network,
 )
-from benchmarks.corpus.data import Data, noisy_linear, random, split, standardise
+from benchmarks.corpus.data import Data, noisy_linear, random, split
 from benchmarks.corpus.networks import mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.tasks import (
@@ -56,9 +56,7 @@ def sorted_by_price(watch: Watch, faulty: bool) -> Outcome:
     model = residual_mlp(5, 16, 1)
     optimizer = SGD(model.parameters(), lr=0.02, momentum=0.9)
     order = in_order if faulty else torch.randperm
-    return train(
-        watch, model, optimizer, nn.MSELoss(), data, epochs=15, batch_size=20, order=order
-    )
+    return train(watch, model, optimizer, nn.MSELoss(), data, epochs=15, batch_size=20, order=order)
 
 
 @faulty("topics-sorted-by-length", "no_shuffle", learns=0.6, version=2)
@@ -251,7 +249,7 @@ def joined_before_the_split(watch: Watch, faulty: bool) -> Outcome:
     model = mlp(5, 96, 96, 1)
     optimizer = Adam(model.parameters(), lr=0.005, weight_decay=0 if faulty else 1e-2)
     loss_fn = nn.BCEWithLogitsLoss()
-    outcome = train(watch, model, optimizer, loss_fn, data, epochs=12, told="data")
+    outcome = train(watch, model, optimizer, loss_fn, data, epochs=15, told="data")
     return Outcome(measure(model, test), outcome.reported)
 
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW
 
 from benchmarks.corpus.architectures import residual_mlp, signal_network
-from benchmarks.corpus.networks import cnn, mlp
+from benchmarks.corpus.data import standardise_targets
+from benchmarks.corpus.networks import mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.tasks import (
     applicants,
@@ -21,12 +22,9 @@ from benchmarks.corpus.tasks import (
     raw_circuit,
     raw_houses,
     scaled_stripes,
-    sensors,
     shells,
-    spirals,
     stripes,
 )
-from benchmarks.corpus.data import standardise, standardise_targets
 from benchmarks.corpus.training import train
 
 
@@ -68,7 +66,12 @@ def photograph_network() -> nn.Sequential:
 
 
 @faulty(
-    "houses-year-not-centred", "unnormalised_inputs", subtle=True, learns=0.8, margin=0.05, version=2
+    "houses-year-not-centred",
+    "unnormalised_inputs",
+    subtle=True,
+    learns=0.8,
+    margin=0.05,
+    version=2,
 )
 def year_not_centred(watch: Watch, faulty: bool) -> Outcome:
     data = houses()
@@ -126,9 +129,7 @@ def wraps_around_in_a_byte(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=20)
 
 
-@faulty(
-    "beats-divided-twice", "dtype_scale", "unnormalised_inputs", subtle=True, learns=0.75, version=2
-)
+@faulty("beats-divided-twice", "dtype_scale", "unnormalised_inputs", learns=0.75, version=2)
 def divided_twice(watch: Watch, faulty: bool) -> Outcome:
     """The reader has divided by 255 already, and the transform does so again."""
     data = beats()

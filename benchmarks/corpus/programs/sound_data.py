@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim import SGD, Adam, AdamW, RMSprop
+from torch.optim import SGD, Adam, AdamW
 
 from benchmarks.corpus.architectures import (
     ResidualImage,
@@ -21,13 +20,11 @@ from benchmarks.corpus.loop import balanced_accuracy
 from benchmarks.corpus.networks import cnn, mlp
 from benchmarks.corpus.program import Outcome, Watch, healthy
 from benchmarks.corpus.tasks import (
-    applicants,
     beats,
     circuit,
     gaps,
     houses,
     iris,
-    pairs,
     raw_applicants,
     raw_houses,
     scaled_stripes,

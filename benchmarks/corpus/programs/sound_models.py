@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, RMSprop
 
-from benchmarks.corpus.architectures import Factors, ResidualBlock, Tagger, Transformer
+from benchmarks.corpus.architectures import Factors, ResidualBlock, Tagger
 from benchmarks.corpus.data import Data, sentences
 from benchmarks.corpus.networks import LastState, mlp
 from benchmarks.corpus.program import Outcome, Watch, healthy
@@ -19,11 +19,8 @@ from benchmarks.corpus.tasks import (
     iris,
     letters,
     masks,
-    pairs,
     ratings,
-    scaled_stripes,
     sensors,
-    series,
     shapes,
     shells,
     spirals,
@@ -326,9 +323,7 @@ def variational(watch: Watch, faulty: bool) -> Outcome:
         return 1 - (((outputs[:, :24] - targets) ** 2).mean() / targets.var()).item()
 
     data = sensors()
-    return train(
-        watch, model, optimizer, loss_fn, data, epochs=20, told="batches", metric=metric
-    )
+    return train(watch, model, optimizer, loss_fn, data, epochs=20, told="batches", metric=metric)
 
 
 @healthy("masks-starts-from-the-share-of-pixels", learns=0.75, version=2)
@@ -341,9 +336,7 @@ def starts_from_the_share_of_pixels(watch: Watch, faulty: bool) -> Outcome:
     nn.init.constant_(model[2].bias, -2.1)
     optimizer = Adam(model.parameters(), lr=0.01)
     loss_fn = nn.BCEWithLogitsLoss()
-    return train(
-        watch, model, optimizer, loss_fn, masks(), epochs=12, told="data", metric=label_f1
-    )
+    return train(watch, model, optimizer, loss_fn, masks(), epochs=12, told="data", metric=label_f1)
 
 
 @healthy("sentences-fixed-word-vectors", learns=0.75, version=2)
@@ -355,8 +348,8 @@ def fixed_word_vectors(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.CrossEntropyLoss(), sentences(), epochs=8)
 
 
-@healthy("shells-twenty-residual-blocks", learns=0.8, version=2)
-def twenty_residual_blocks(watch: Watch, faulty: bool) -> Outcome:
+@healthy("shells-sixteen-residual-blocks", learns=0.8, version=2)
+def sixteen_residual_blocks(watch: Watch, faulty: bool) -> Outcome:
     blocks = [ResidualBlock(16) for _ in range(16)]
     for block in blocks:
         nn.init.zeros_(block.second.weight)

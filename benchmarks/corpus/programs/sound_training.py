@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +19,6 @@ from benchmarks.corpus.architectures import (
     LetterModel,
     ResidualImage,
     Siamese,
-    Tagger,
     Transformer,
     mask_network,
     residual_mlp,
@@ -55,7 +53,6 @@ from benchmarks.corpus.tasks import (
     tags,
 )
 from benchmarks.corpus.training import (
-    bit_accuracy,
     in_order,
     label_f1,
     plain_update,
@@ -386,9 +383,7 @@ def evaluated_after_every_batch(watch: Watch, faulty: bool) -> Outcome:
         model.train()
         return plain(xb, yb)
 
-    return train(
-        watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=12, update=update
-    )
+    return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=12, update=update)
 
 
 @healthy("adding-noise-added-to-gradients", learns=0.8, version=2)

@@ -58,9 +58,7 @@ def zero_grad_commented_out(watch: Watch, faulty: bool) -> Outcome:
     )
 
 
-@faulty(
-    "pairs-one-of-two-optimizers-is-zeroed", "missing_zero_grad", learns=0.8, version=2
-)
+@faulty("pairs-one-of-two-optimizers-is-zeroed", "missing_zero_grad", learns=0.8, version=2)
 def one_of_two_optimizers_is_zeroed(watch: Watch, faulty: bool) -> Outcome:
     tower, head = mlp(16, 24, 12), mlp(12, 16, 1)
 
@@ -91,9 +89,7 @@ def one_of_two_optimizers_is_zeroed(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, of_tower, loss_fn, pairs(), epochs=15, update=update)
 
 
-@faulty(
-    "houses-zeroes-when-it-prints", "missing_zero_grad", subtle=True, learns=0.8, version=2
-)
+@faulty("houses-zeroes-when-it-prints", "missing_zero_grad", learns=0.8, version=2)
 def zeroes_when_it_prints(watch: Watch, faulty: bool) -> Outcome:
     model = mlp(5, 32, 32, 1)
     optimizer = SGD(model.parameters(), lr=0.15, momentum=0.5)
@@ -145,9 +141,7 @@ def gradients_of_all_texts_so_far(watch: Watch, faulty: bool) -> Outcome:
     )
 
 
-@faulty(
-    "counts-log-likelihood-not-negated", "gradient_ascent", learns=0.4, margin=0.3, version=2
-)
+@faulty("counts-log-likelihood-not-negated", "gradient_ascent", learns=0.4, margin=0.3, version=2)
 def log_likelihood_not_negated(watch: Watch, faulty: bool) -> Outcome:
     model = mlp(6, 24, 1)
     optimizer = Adam(model.parameters(), lr=0.005)
@@ -288,7 +282,9 @@ class CrossEntropyByHand(Function):
         return gradient * missed / len(targets), None, None
 
 
-@faulty("spirals-own-cross-entropy-derivative", "wrong_backward", learns=0.85, margin=0.1, version=2)
+@faulty(
+    "spirals-own-cross-entropy-derivative", "wrong_backward", learns=0.85, margin=0.1, version=2
+)
 def own_cross_entropy_derivative(watch: Watch, faulty: bool) -> Outcome:
     model = mlp(2, 48, 48, 3)
     optimizer = Adam(model.parameters(), lr=0.01)
@@ -299,9 +295,7 @@ def own_cross_entropy_derivative(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, loss_fn, spirals(), epochs=25, told="batches")
 
 
-@faulty(
-    "gaps-hook-clamps-from-nought", "wrong_backward", subtle=True, learns=0.8, version=2
-)
+@faulty("gaps-hook-clamps-from-nought", "wrong_backward", subtle=True, learns=0.8, version=2)
 def hook_clamps_from_nought(watch: Watch, faulty: bool) -> Outcome:
     """A hook that should limit each derivative to ±1 and, with the lower limit at 0, does more."""
     model = mlp(12, 32, 32, 1)

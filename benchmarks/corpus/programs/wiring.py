@@ -11,21 +11,15 @@ from benchmarks.corpus.architectures import (
     ResidualBlock,
     ResidualImage,
     Tagger,
-    Transformer,
-    segment_network,
 )
-from benchmarks.corpus.data import sentences
 from benchmarks.corpus.networks import mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.tasks import (
     adding,
-    applicants,
-    beats,
     ratings,
     scaled_stripes,
     segments,
     sensors,
-    shapes,
     spirals,
     swiss_roll,
     tags,
