@@ -5,12 +5,11 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from benchmarks.corpus import __main__ as command
 from benchmarks.corpus.__main__ import main
 from benchmarks.corpus.frozen import RECORD, describe
 from benchmarks.corpus.program import HALVES, Outcome, Program, split_halves
 from benchmarks.corpus.programs import PROGRAMS
-from benchmarks.corpus.running import Named, Result, Training, list_trainings, run_all, run_one
+from benchmarks.corpus.running import Named, Result, list_trainings, run_all, run_one
 from benchmarks.corpus.tables import confuse, summarise
 from trainwell.findings import CODES
 
@@ -108,17 +107,14 @@ def test_the_command_prints_one_json_document(capsys: pytest.CaptureFixture[str]
     assert printed["summary"]["false alarms"]["total"] == 1
 
 
-def test_the_command_keeps_to_one_version(monkeypatch: pytest.MonkeyPatch):
-    listed: list[Program] = []
-
-    def list_none(programs: list[Program]) -> list[Training]:
-        listed.extend(programs)
-        return []
-
-    monkeypatch.setattr(command, "list_trainings", list_none)
-    main(["--half", "all", "--version", "2", "--watcher", "none"])
-    assert listed
-    assert listed == [program for program in PROGRAMS.values() if program.version == 2]
+def test_the_command_keeps_to_the_programs_of_one_version(capsys: pytest.CaptureFixture[str]):
+    first, second = "linear-at-the-noise-floor", "iris-one-linear-layer"
+    assert [PROGRAMS[name].version for name in (first, second)] == [1, 2]
+    named = ["--program", first, "--program", second]
+    main(["--half", "all", "--version", "2", "--watcher", "none", "--json", *named])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["version"] == 2
+    assert [result["name"] for result in printed["results"]] == [second]
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ class OnlyPositive(nn.Module):
         return self.head(functional.relu(self.second(hidden) - self.offset))
 
 
-@faulty("shells-threshold-too-high", "dying_relu", subtle=True, learns=0.8, version=2)
+@faulty("shells-threshold-too-high", "dying_relu", subtle=True, learns=0.8, margin=0.03, version=2)
 def threshold_too_high(watch: Watch, faulty: bool) -> Outcome:
     model = OnlyPositive(offset=0.9 if faulty else 0.0)
     optimizer = SGD(model.parameters(), lr=0.1)
@@ -164,7 +164,7 @@ def attention_scores_multiplied(watch: Watch, faulty: bool) -> Outcome:
 
 
 @faulty(
-    "shapes-tanh-weights-of-deviation-two", "saturated_units", "bad_init", learns=0.7, version=2
+    "shapes-tanh-weights-of-deviation-two", "saturated_units", "bad_init", learns=0.6, version=2
 )
 def tanh_weights_of_deviation_two(watch: Watch, faulty: bool) -> Outcome:
     model = nn.Sequential(

@@ -33,7 +33,7 @@ from benchmarks.corpus.tasks import (
 from benchmarks.corpus.training import label_f1, position_accuracy, train
 
 
-@faulty("sentences-forty-texts-by-heart", "overfitting", learns=0.7, margin=0.1, version=2)
+@faulty("sentences-forty-texts-by-heart", "overfitting", learns=0.7, margin=0.05, version=2)
 def forty_texts_by_heart(watch: Watch, faulty: bool) -> Outcome:
     data = sentences()
     if faulty:
@@ -53,7 +53,7 @@ def as_many_factors_as_ratings(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.MSELoss(), ratings(), epochs=15)
 
 
-@faulty("series-noise-learned", "overfitting", subtle=True, learns=0.4, margin=0.1, version=2)
+@faulty("series-noise-learned", "overfitting", subtle=True, learns=0.4, margin=0.05, version=2)
 def noise_learned(watch: Watch, faulty: bool) -> Outcome:
     data = series(noise=0.8).head(400)
     model = mlp(20, 192, 192, 1) if faulty else mlp(20, 8, 1)
@@ -188,7 +188,14 @@ def dropout_on_everything(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.CrossEntropyLoss(), beats(), epochs=15)
 
 
-@faulty("houses-ridge-far-too-strong", "over_regularised", subtle=True, learns=0.8, version=2)
+@faulty(
+    "houses-ridge-far-too-strong",
+    "over_regularised",
+    subtle=True,
+    learns=0.8,
+    margin=0.03,
+    version=2,
+)
 def ridge_far_too_strong(watch: Watch, faulty: bool) -> Outcome:
     model = residual_mlp(5, 16, 1)
     strength = 0.06 if faulty else 1e-6

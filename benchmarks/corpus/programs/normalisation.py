@@ -115,7 +115,7 @@ def batchnorm_over_the_wrong_axis(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.CrossEntropyLoss(), shells(), epochs=10)
 
 
-@faulty("applicants-dropout-when-it-predicts", "eval_mode_bug", learns=0.65, version=2)
+@faulty("applicants-dropout-when-it-predicts", "eval_mode_bug", learns=0.65, margin=0.03, version=2)
 def dropout_when_it_predicts(watch: Watch, faulty: bool) -> Outcome:
     """`functional.dropout` without `training=self.training`."""
 

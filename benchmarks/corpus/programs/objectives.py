@@ -100,7 +100,7 @@ def sigmoid_on_centred_columns(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.MSELoss(), sensors(), epochs=15)
 
 
-@faulty("segments-softmax-over-positions", "output_activation", learns=0.75, margin=0.1, version=2)
+@faulty("segments-softmax-over-positions", "output_activation", learns=0.75, margin=0.05, version=2)
 def softmax_over_positions(watch: Watch, faulty: bool) -> Outcome:
     """The softmax runs over dimension −1, the positions, and its logarithm goes to the NLL."""
     model = segment_network().append(nn.LogSoftmax(-1 if faulty else 1))

@@ -105,7 +105,7 @@ def rate_kept_from_another_net(watch: Watch, faulty: bool) -> Outcome:
     )
 
 
-@faulty("houses-adamw-bounces", "lr_too_high", subtle=True, learns=0.8, version=2)
+@faulty("houses-adamw-bounces", "lr_too_high", subtle=True, learns=0.8, margin=0.03, version=2)
 def adamw_bounces(watch: Watch, faulty: bool) -> Outcome:
     model = residual_mlp(5, 32, 1)
     optimizer = AdamW(model.parameters(), lr=0.15 if faulty else 3e-3)
