@@ -340,7 +340,7 @@ def variance_of_nought(watch: Watch, faulty: bool) -> Outcome:
 def rate_overflows(watch: Watch, faulty: bool) -> Outcome:
     """A Poisson rate is the exponential of a score, which inputs in small units make large."""
     data = counts()
-    factor = 60.0 if faulty else 1.0
+    factor = 400.0 if faulty else 1.0
     data = replace(data, x=factor * data.x, x_valid=factor * data.x_valid)
     model = mlp(6, 24, 1)
     optimizer = Adam(model.parameters(), lr=0.005)
