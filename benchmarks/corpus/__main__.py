@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for program in PROGRAMS.values()
         if options.half in ("all", halves[program.name])
         and (not options.programs or program.name in options.programs)
+        and (not options.version or program.version == options.version)
         and (not options.family or program.family == options.family)
     ]
     results = []
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def as_text(results: Sequence[Result], options: argparse.Namespace) -> str:
     seconds = sum(result.seconds for result in results)
-    head = f"{options.watcher} on the half: {options.half}; {seconds:.0f} s of training"
+    version = f", version {options.version}" if options.version else ""
+    head = f"{options.watcher} on the half: {options.half}{version}; {seconds:.0f} s of training"
     shares = "\n".join(map(str, summarise(results)))
     return f"\n{head}\n{shares}\n\n{format_confusion(confuse(results))}"
 
@@ -49,6 +51,7 @@ def as_json(results: Sequence[Result], options: argparse.Namespace) -> str:
         {
             "watcher": options.watcher,
             "half": options.half,
+            "version": options.version,
             "summary": {share.title.strip(): share.to_dict() for share in summarise(results)},
             "confusion": confuse(results),
             "results": [asdict(result) for result in results],
@@ -62,6 +65,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--half", choices=(*HALVES, "all"), default="development")
     add("--program", dest="programs", choices=PROGRAMS, action="append", metavar="NAME")
     add("--family", choices=sorted({program.family for program in PROGRAMS.values()}))
+    versions = sorted({program.version for program in PROGRAMS.values()})
+    add("--version", type=int, choices=versions, help="only what this version brought")
     add("--watcher", choices=WATCHERS, default="trainwell")
     add("--jobs", type=int, default=1, metavar="N", help="processes")
     add("--json", action="store_true", help="one JSON document; lines go to standard error")

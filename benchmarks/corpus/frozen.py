@@ -15,7 +15,7 @@ from benchmarks.corpus.programs import PROGRAMS
 
 HERE = Path(__file__).parent
 RECORD = HERE / "frozen.json"
-SHARED = ("data.py", "loop.py", "networks.py")
+SHARED = ("architectures.py", "data.py", "loop.py", "networks.py", "tasks.py", "training.py")
 
 
 def describe() -> dict[str, Any]:

@@ -17,17 +17,25 @@ FAULTY = [program for program in PROGRAMS.values() if program.codes]
 HEALTHY = [program for program in PROGRAMS.values() if not program.codes]
 
 
-def test_the_corpus_is_as_large_as_it_was_asked_to_be():
-    assert len(FAULTY) >= 80
-    assert len(HEALTHY) >= 40
-    assert sum(program.subtle for program in FAULTY) >= len(FAULTY) / 4
+VERSIONS = sorted({program.version for program in PROGRAMS.values()})
 
 
-def test_every_root_cause_has_two_programs_and_each_half_has_one_of_them():
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_is_as_large_as_it_was_asked_to_be(version: int):
+    faulty = [program for program in FAULTY if program.version == version]
+    healthy = [program for program in HEALTHY if program.version == version]
+    assert len(faulty) >= 80
+    assert len(healthy) >= 40
+    assert sum(program.subtle for program in faulty) >= len(faulty) / 4
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_each_version_has_every_root_cause_in_both_halves(version: int):
     halves = split_halves(list(PROGRAMS.values()))
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for program in FAULTY:
-        found[program.codes[0]][halves[program.name]] += 1
+        if program.version == version:
+            found[program.codes[0]][halves[program.name]] += 1
     assert set(found) == set(CODES) - {"not_learning"}
     for cause, counts in found.items():
         assert set(counts) == set(HALVES), cause
@@ -36,7 +44,7 @@ def test_every_root_cause_has_two_programs_and_each_half_has_one_of_them():
 
 def test_a_program_of_a_later_version_moves_no_other_to_the_other_half():
     before = split_halves(list(PROGRAMS.values()))
-    later = Program("aaa-later", ("bad_init",), lambda watch, faulty: Outcome(0, 0), version=2)
+    later = Program("aaa-later", ("bad_init",), lambda watch, faulty: Outcome(0, 0), version=99)
     after = split_halves([*PROGRAMS.values(), later])
     assert {name: after[name] for name in before} == before
 
@@ -97,6 +105,16 @@ def test_the_command_prints_one_json_document(capsys: pytest.CaptureFixture[str]
     printed = json.loads(capsys.readouterr().out)
     assert printed["results"][0]["name"] == "linear-at-the-noise-floor"
     assert printed["summary"]["false alarms"]["total"] == 1
+
+
+def test_the_command_keeps_to_the_programs_of_one_version(capsys: pytest.CaptureFixture[str]):
+    first, second = "linear-at-the-noise-floor", "iris-one-linear-layer"
+    assert [PROGRAMS[name].version for name in (first, second)] == [1, 2]
+    named = ["--program", first, "--program", second]
+    main(["--half", "all", "--version", "2", "--watcher", "none", "--json", *named])
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["version"] == 2
+    assert [result["name"] for result in printed["results"]] == [second]
 
 
 @pytest.mark.slow
