@@ -108,7 +108,8 @@ def read_outputs(
     rows = align_classes(values, targets)
     if rows is not None:
         aligned = align_gradient(gradient, outputs)
-        _read_classes(ledger, step, *rows, aligned if aligned is not None else None)
+        is_single = outputs.ndim == 2
+        _read_classes(ledger, step, *rows, aligned, is_single)
     elif targets.numel() == outputs.numel():
         _read_numbers(ledger, step, outputs, targets, gradient, kind)
 
@@ -146,7 +147,12 @@ def align_gradient(gradient: Tensor | None, outputs: Tensor) -> Tensor | None:
 
 
 def _read_classes(
-    ledger: Ledger, step: int, scores: Tensor, classes: Tensor, gradient: Tensor | None
+    ledger: Ledger,
+    step: int,
+    scores: Tensor,
+    classes: Tensor,
+    gradient: Tensor | None,
+    is_single: bool,
 ) -> None:
     count = scores.shape[1]
     safe = classes.clamp(0, count - 1)
@@ -156,6 +162,8 @@ def _read_classes(
     own = log_p.gather(1, safe.unsqueeze(1))
     misfit = ((top > -0.105) & ~right).float().mean()
     runs = (classes[1:] == classes[:-1]).float().mean()
+    # Neighbouring positions of one example are alike in any order of the examples.
+    runs = runs if is_single else torch.full_like(runs, float("nan"))
     parts = [right.float().mean(), -own.mean(), misfit, runs]
     if gradient is not None and gradient.shape == scores.shape:
         expected = log_p.exp()

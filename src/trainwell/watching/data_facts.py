@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainwell.data.copies import coincide_by_chance, hash_rows
+
 MOST = 2000
 NEIGHBOURS = 10
 
@@ -34,6 +36,7 @@ class DataFacts:
         valid_misplaced: Share of validation examples whose ten nearest training examples nearly
             all have one other class.
         distinct: Distinct examples as a share of all.
+        coincides: Whether examples can take so few values that some are alike by chance.
         contradicted: Share of examples that another one of the same inputs and another class
             contradicts.
         commonest_target: Share of the commonest target of a regression.
@@ -60,6 +63,7 @@ class DataFacts:
     neighbour_fit: float = float("nan")
     valid_misplaced: float = float("nan")
     distinct: float = 1.0
+    coincides: bool = False
     contradicted: float = 0.0
     commonest_target: float = 0.0
     changed: float = float("nan")
@@ -122,6 +126,8 @@ def look_at_data(
         "features": x.shape[1],
         "train_mean": float(mean),
         "train_std": float(std),
+        "distinct": len(hash_rows(inputs).unique()) / len(x),
+        "coincides": coincide_by_chance(x),
     }
     if valid is not None:
         v = valid[0].detach().cpu().float().flatten(1)
@@ -150,12 +156,13 @@ def _look_at_targets(x: Tensor, y: Tensor, classes: bool) -> dict[str, Any]:
             "class_counts": tuple(counts.tolist()),
             "leak_column": column,
             "leak_strength": strength,
-            **_count_distinct(x, numbers),
+            "contradicted": _count_contradicted(x, numbers),
             **own,
         }
     y = y.reshape(len(y), -1)
     std, mean = torch.std_mean(y.float(), correction=0)
-    column, strength = _find_number_leak(x, y[:, 0].float())
+    # Several numbers are a reconstruction more often than a target that a feature gives away.
+    column, strength = _find_number_leak(x, y[:, 0].float()) if y.shape[1] == 1 else (-1, 0.0)
     return {
         "target_std": float(std),
         "target_mean": float(mean),
@@ -184,10 +191,8 @@ def _count_shared(x: Tensor, v: Tensor) -> int:
     """How many rows of `v` are rows of `x`; rows that are constant do not count."""
     if x.shape[1] != v.shape[1] or x.shape[1] < 2:
         return 0
-    known = {row.tobytes() for row in x.contiguous().numpy()}
-    varied = (v.amax(1) > v.amin(1)).tolist()
-    rows = v.contiguous().numpy()
-    return sum(d and row.tobytes() in known for row, d in zip(rows, varied, strict=True))
+    known = torch.isin(hash_rows(v), hash_rows(x))
+    return int((known & (v.amax(1) > v.amin(1))).sum())
 
 
 def _find_class_leak(x: Tensor, y: Tensor) -> tuple[int, float]:
@@ -246,12 +251,11 @@ def _as_classes(y: Tensor) -> Tensor:
     return y.argmax(1) if y.shape[1] > 1 else y[:, 0].round().long().clamp(min=0)
 
 
-def _count_distinct(x: Tensor, y: Tensor) -> dict[str, float]:
-    votes: dict[bytes, Counter[int]] = {}
-    for row, label in zip(x.contiguous().numpy(), y.tolist(), strict=True):
-        votes.setdefault(row.tobytes(), Counter())[label] += 1
-    agreed = sum(max(counts.values()) for counts in votes.values())
-    return {"distinct": len(votes) / len(x), "contradicted": 1 - agreed / len(x)}
+def _count_contradicted(x: Tensor, y: Tensor) -> float:
+    votes: dict[int, Counter[int]] = {}
+    for key, label in zip(hash_rows(x).tolist(), y.tolist(), strict=True):
+        votes.setdefault(key, Counter())[label] += 1
+    return 1 - sum(max(counts.values()) for counts in votes.values()) / len(x)
 
 
 def _look_at_validation(x: Tensor, y: Tensor, v: Tensor, w: Tensor) -> dict[str, Any]:

@@ -106,6 +106,12 @@ class History:
         return [o for o in found if math.isfinite(o.minimum) and math.isfinite(o.maximum)]
 
     @cached_property
+    def zero_at_start(self) -> frozenset[str]:
+        """Parameters whose values were all zero when they were first read."""
+        first = self.readings[0].parameters if self.readings else ()
+        return frozenset(p.name for p in first if p.weight == 0)
+
+    @cached_property
     def class_counts(self) -> list[float]:
         """Examples of each class over all readings; empty for regressions."""
         return _add(o.target_counts for o in self.outputs)

@@ -70,6 +70,7 @@ class LossGraph:
         custom: Names of user-written autograd functions in the graph.
         empty: Whether the loss has no graph although it should.
         direct: Whether the loss gets the model's outputs as they are, but for their shape.
+        named: Whether the loss is one of torch's own, not written out by hand.
     """
 
     kind: str = ""
@@ -81,6 +82,7 @@ class LossGraph:
     custom: tuple[str, ...] = ()
     empty: bool = False
     direct: bool = False
+    named: bool = False
 
     @property
     def is_classification(self) -> bool:
@@ -131,6 +133,7 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
         expanded=expanded,
         custom=custom,
         direct=direct,
+        named=True,
     )
 
 

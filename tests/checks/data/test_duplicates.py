@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.checks.data.healthy_programs import HEALTHY, codes, look, program, random
-from trainwell.checks.data.duplicates import check_duplicates, hash_rows
+from trainwell.checks.data.duplicates import check_duplicates
 from trainwell.checks.data.near_duplicates import check_near_duplicates, near_shares
+from trainwell.data.copies import hash_rows
 
 
 @pytest.mark.parametrize("name", HEALTHY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from trainwell.checks.data.class_numbers import class_numbers
 from trainwell.checks.subject import Subject
 from trainwell.checks.verdict import Verdict
+from trainwell.data.copies import coincide_by_chance, hash_rows
 from trainwell.findings import Finding
 
 LARGEST = 100_000
@@ -56,20 +56,6 @@ def check_duplicates(subject: Subject) -> list[Verdict]:
     return [Verdict("duplicates", seen, "none", tuple(findings))]
 
 
-def hash_rows(inputs: Tensor) -> Tensor:
-    """One 64-bit number for each example; equal examples have equal ones.
-
-    Args:
-        inputs: `(N, ...)`.
-    """
-    rows = inputs.detach().cpu().reshape(len(inputs), -1)
-    if rows.is_floating_point():
-        # Zero has two signs.
-        rows = rows + 0.0
-        rows = rows.double() if rows.dtype == torch.bfloat16 else rows
-    return torch.tensor([hash(row.tobytes()) for row in rows.contiguous().numpy()])
-
-
 def count_copies(subject: Subject) -> Copies:
     """Exact copies of a subject's examples."""
     generator = subject.generator("duplicates")
@@ -87,7 +73,7 @@ def count_copies(subject: Subject) -> Copies:
         between=between,
         asked=asked,
         contradicting=_contradicting(class_numbers(subject, train), groups, counts),
-        is_natural=_coincide_by_chance(train.inputs),
+        is_natural=coincide_by_chance(train.inputs, LEAK),
     )
 
 
@@ -97,20 +83,6 @@ def _contradicting(numbers: Tensor | None, groups: Tensor, counts: Tensor) -> fl
     low = torch.full((len(counts),), 1 << 40).scatter_reduce(0, groups, numbers, "amin")
     high = torch.full((len(counts),), -1).scatter_reduce(0, groups, numbers, "amax")
     return float(counts[low != high].sum() / len(groups))
-
-
-def _coincide_by_chance(inputs: Tensor) -> bool:
-    """Whether examples of so few and coarse columns can be alike without being copies.
-
-    Of independent columns, two examples coincide with the product of the columns' chances to; real
-    columns depend on each other, for which the square root of the chances makes up.
-    """
-    flat = inputs[:1000].reshape(min(1000, len(inputs)), -1)
-    chance = 0.0
-    for column in range(min(flat.shape[1], 200)):
-        _, counts = flat[:, column].unique(return_counts=True)
-        chance += 0.5 * math.log(float((counts / len(flat)).square().sum()))
-    return chance + math.log(len(inputs)) > math.log(LEAK)
 
 
 def _find_between(copies: Copies) -> Finding | None:

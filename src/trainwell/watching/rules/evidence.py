@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from statistics import median
 
 from trainwell.watching.history import History
-from trainwell.watching.readings import ParameterReading, Reading
+from trainwell.watching.readings import LayerReading, ParameterReading, Reading
 
 ENOUGH_STEPS = 20
 """Before these, nothing is said of how a training goes; what is wired wrong is said at once."""
@@ -83,9 +83,20 @@ def typical(
     return {name: middle(values) for name, values in found.items()}
 
 
-def update_ratio(readings: Iterable[Reading]) -> float:
-    """Median over steps of the median over weights of the update ratio."""
-    return middle(middle(p.update_ratio for p in weights(r)) for r in readings)
+def weighted_layers(reading: Reading) -> list[LayerReading]:
+    """What its layers with weights put out, in order."""
+    return [layer for layer in reading.layers if layer.kind == "weights"]
+
+
+def update_ratio(history: History, readings: Iterable[Reading]) -> float:
+    """Median over steps of the median over weights of the update ratio.
+
+    Weights that began at zero are left out: any first step is large against them.
+    """
+    zero = history.zero_at_start
+    return middle(
+        middle(p.update_ratio for p in weights(r) if p.name not in zero) for r in readings
+    )
 
 
 def first_rate(history: History) -> float:

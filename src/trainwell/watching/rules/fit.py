@@ -59,6 +59,8 @@ def _overfitting(history: History) -> Iterable[Finding]:
     rises = rise > 0.25 and ratio > 1.6
     far = gap > 0.15 and ratio > 2
     regression = not history.is_classification and not math.isfinite(gap)
+    if regression and valid and _recent(valid) - min(valid) < 0.05 * history.chance:
+        return  # next to nothing of what there is to be explained
     numbers = regression and ratio > 4 and rise > 0.08
     if train and _recent(train) - min(train) > 0.05 * max(train):
         return  # the training loss jumped as well
@@ -161,6 +163,8 @@ def _augmentation(history: History) -> Iterable[Finding]:
         grown, moved = std / plain[1], abs(mean - plain[0]) / plain[1]
     other = grown > 1.5 or grown < 0.67 or moved > 0.6
     data = history.data
+    if data is not None and data.changed < 0.05:
+        return  # nothing is augmented
     changed = data is not None and data.changed > 0.5 and learned < 0.4 and _matches(history)
     if not (other or changed or (lead > 0.25 and learned < 0.6 and history.facts.dropout < 0.3)):
         return

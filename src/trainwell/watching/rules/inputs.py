@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import middle, skill
+from trainwell.watching.rules.evidence import middle, skill, weighted_layers
 
 
 def judge_inputs(history: History) -> Iterable[Finding]:
@@ -29,7 +29,7 @@ def judge_inputs(history: History) -> Iterable[Finding]:
             "All inputs are the same number.",
             "Look at what is done to the inputs before they reach the model.",
         )
-    elif facts.normalises_inputs:
+    elif facts.normalises_inputs or _are_normalised_inside(history):
         return
     elif whole > 0.999 and low >= 0 and 100 < high <= 255 and std > 15:
         yield _scale_finding(
@@ -48,6 +48,16 @@ def judge_inputs(history: History) -> Iterable[Finding]:
         yield from _features(history, seen, mean, std)
     yield from _targets(history)
     yield from _cut_to_integers(history)
+
+
+def _are_normalised_inside(history: History) -> bool:
+    """Whether the first layer answers as to inputs of a usual scale: the model scales them itself.
+
+    Weights that suit their fan-in give outputs of about the inputs' size.
+    """
+    inputs = [r.inputs.std for r in history.readings[:4] if r.inputs is not None]
+    first = [layers[0].std for r in history.readings[:4] if (layers := weighted_layers(r))]
+    return len(first) >= 2 and middle(first) < min(3.0, 0.02 * middle(inputs))
 
 
 def _cut_to_integers(history: History) -> Iterable[Finding]:

@@ -86,7 +86,9 @@ def _class_results(history: History) -> tuple[list[float], list[float]]:
     probe = history.probe
     if probe is not None and probe.on_train.seen:
         return list(map(float, probe.on_train.seen)), list(map(float, probe.on_train.right))
-    recent = [r.outputs for r in late(history) if r.outputs is not None and r.outputs.target_counts]
+    recent = [
+        r.outputs for r in late(history, 0.25) if r.outputs is not None and r.outputs.target_counts
+    ]
     size = max((len(o.target_counts) for o in recent), default=0)
     seen, right = [0.0] * size, [0.0] * size
     for outputs in recent:
@@ -184,7 +186,9 @@ def _leaks(history: History) -> Iterable[Finding]:
     if data is None:
         return
     share = data.shared / data.valid_examples if data.valid_examples else 0.0
-    if share > 0.02 and data.shared >= 3 and data.distinct > 0.5:
+    repeated = 1 - data.distinct
+    natural = data.coincides and share < max(3 * repeated, 0.05)
+    if share > 0.02 and data.shared >= 3 and data.distinct > 0.5 and not natural:
         yield Finding(
             code="train_val_leak",
             severity="error" if share > 0.2 else "warning",

@@ -37,9 +37,9 @@ def judge_learning_rate(history: History) -> Iterable[Finding]:
 def _too_high(history: History) -> Iterable[Finding]:
     if dead_at_start(history) > 0.6:
         return
-    ratio = update_ratio(history.readings[:12])
+    ratio = update_ratio(history, history.readings[:12])
     recent = [r for r in history.readings if r.step > 0.4 * history.step]
-    late_ratio = update_ratio(recent[-12:])
+    late_ratio = update_ratio(history, recent[-12:])
     largest = max((x for x in (ratio, late_ratio) if math.isfinite(x)), default=math.nan)
     trend, learned, facts = history.trend, skill(history), history.facts
     rate = first_rate(history)
@@ -49,7 +49,11 @@ def _too_high(history: History) -> Iterable[Finding]:
     restless = trend.noise > 0.25 * abs(trend.last) and learned < 0.6 and turns < -0.1
     bold = largest > 0.08 or rate > _usual_limit(history)
     if not (
-        (update_ratio(history.readings[:1]) > 1 and facts.weight_layers > 1 and learned < 0.95)
+        (
+            update_ratio(history, history.readings[:1]) > 1
+            and facts.weight_layers > 1
+            and learned < 0.95
+        )
         or (bold and (diverged or (learned < 0.5 and trend.fall < 0.35)))
         or (
             facts.adaptive
@@ -90,7 +94,7 @@ def _too_low(history: History) -> Iterable[Finding]:
     trend, rate = history.trend, first_rate(history)
     if trend.count < 50 or skill(history) > 0.5 or trend.broken:
         return
-    ratio = update_ratio(history.readings[3:])
+    ratio = update_ratio(history, history.readings[3:])
     gradients = middle(middle(p.gradient for p in weights(r)) for r in history.readings)
     small_rate = rate < (5e-5 if history.facts.adaptive else 2e-4)
     # A small step that goes on in one direction would be a larger one at no risk.

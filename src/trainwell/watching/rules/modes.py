@@ -128,6 +128,9 @@ def _differs(history: History) -> bool:
     probe = history.probe
     if probe is None or not math.isfinite(probe.train.loss):
         return True
+    drop = probe.as_trained.accuracy - probe.train.accuracy
+    if math.isfinite(drop) and drop < 0.03:
+        return False
     return probe.train.loss > 1.5 * probe.as_trained.loss
 
 

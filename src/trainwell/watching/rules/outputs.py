@@ -164,7 +164,7 @@ def _kind(history: History) -> Iterable[Finding]:
         if low < 0 or (tops and max(tops) > 1e-3):
             cause = "NLLLoss gets scores where it takes logarithms of probabilities."
             remedy = "Use CrossEntropyLoss on the scores."
-    elif graph.kind in _SQUARES and _predicts_classes(history):
+    elif graph.kind in _SQUARES and graph.named and _predicts_classes(history):
         severity = "warning"
         cause = f"Classes are trained with a loss for numbers ({graph.kind})."
         remedy = "Use CrossEntropyLoss with one output a class, or BCEWithLogitsLoss for two."
@@ -234,7 +234,7 @@ def _reduction(history: History) -> Iterable[Finding]:
     if not (summed or divided):
         return
     adaptive = history.facts.adaptive
-    ratio = update_ratio(history.readings)
+    ratio = update_ratio(history, history.readings)
     poor = is_poor(history) or history.trend.broken
     rate = first_rate(history)
     # A sum with a rate that allows for it is a matter of taste, and Adam divides the factor out.

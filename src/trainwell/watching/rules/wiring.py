@@ -61,6 +61,7 @@ def _ascent(history: History) -> Iterable[Finding]:
     unlearns = (
         len(standard) >= 6
         and history.is_classification
+        and (graph is None or graph.is_classification)
         and (graph is None or graph.kind != "nll")
         and ((len(opposite) >= 3 and all(opposite)) or accuracy(history) < 0.5 * base_rate(history))
         and middle(standard[-few:]) > 2 * middle(standard[:3])
