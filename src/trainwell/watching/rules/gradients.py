@@ -6,8 +6,13 @@ import math
 from collections.abc import Iterable
 
 from trainwell.findings import Finding
+from trainwell.tracing.origin import Origin
+from trainwell.tracing.wording import describe_origin, describe_overflow, propose_remedy
+from trainwell.watching.growth import Growth
 from trainwell.watching.history import History
 from trainwell.watching.rules.evidence import ENOUGH_STEPS, is_poor, late, skill, typical
+
+_REMEDY = "Lower the learning rate, or clip the gradients' norm."
 
 
 def judge_gradients(history: History) -> Iterable[Finding]:
@@ -22,21 +27,50 @@ def _not_finite(history: History) -> Iterable[Finding]:
     nan = history.nan
     if nan is None and not history.trend.broken:
         return
-    where = nan.where if nan is not None else ""
-    rows = f", rows {', '.join(map(str, nan.rows))}" if nan is not None and nan.rows else ""
-    origin = f"; the first values that are not finite come out of {where}{rows}" if where else ""
-    if nan is not None and nan.source == "weights":
-        origin = f"; {where} is not finite after the last update: the updates had grown too large"
+    origin = nan.origin if nan is not None else None
     step = nan.step if nan is not None else history.step
+    cause, remedy = f"The loss is not finite at step {step}", _REMEDY
+    evidence: dict[str, float] = {"step": step}
+    where = origin.where if origin is not None else ""
+    if nan is not None and nan.growth is not None:
+        cause, remedy = f"{cause}: {_describe_growth(nan.growth, origin)}", _REMEDY
+        where = nan.growth.parameter or where
+        evidence |= {
+            "since": nan.growth.since,
+            "loss_usual": nan.growth.usual,
+            "loss_last": nan.growth.last,
+            "parameter_growth": nan.growth.factor,
+        }
+        if origin is not None and origin.repeats > 3:
+            remedy = propose_remedy(origin)
+    elif origin is not None and nan is not None:
+        cause, remedy = f"{cause}: {describe_origin(origin)}", propose_remedy(origin)
+        if nan.spoilt_at is not None:
+            cause += f", at step {nan.spoilt_at}; the update of that step spoilt the weights"
+        if origin.rows:
+            evidence |= {"rows": len(origin.rows), "first_row": origin.rows[0]}
     yield Finding(
         code="exploding_or_nan",
         severity="error",
         where=where,
         step=step,
-        evidence={"step": step},
-        cause=f"The loss is not finite at step {step}{origin}.",
-        remedy="Look there first; else lower the learning rate or clip the gradients.",
+        evidence=evidence,
+        cause=f"{cause}.",
+        remedy=remedy,
         reference="Pascanu et al. 2013",
+    )
+
+
+def _describe_growth(growth: Growth, origin: Origin | None) -> str:
+    weights = (
+        f"{growth.parameter} is {growth.factor:.2g} times its first size, and "
+        if growth.parameter and growth.factor > 1.5
+        else ""
+    )
+    end = f", until {describe_overflow(origin)}" if origin is not None else ""
+    return (
+        f"{weights}the loss has grown from {growth.usual:.3g} to {growth.last:.3g} since step "
+        f"{growth.since}{end}"
     )
 
 
