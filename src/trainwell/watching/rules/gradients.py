@@ -134,15 +134,29 @@ def _exploding(history: History) -> Iterable[Finding]:
     most = max(growth, default=0.0)
     trend = history.trend
     blown_up = trend.last > 20 * max(abs(trend.start), 1e-12)
+    first = history.losses[0][1] / history.chance if history.chance > 0 else 0.0
+    begins_so = first > 1e4 and trend.level > 20
+    evidence = {"gradient_growth": most, "loss_start": trend.start, "loss_last": trend.last}
     if (most > 1e3 and is_poor(history)) or blown_up:
-        yield Finding(
-            code="exploding_or_nan",
-            severity="error",
-            step=history.step,
-            evidence={"gradient_growth": most, "loss_start": trend.start, "loss_last": trend.last},
-            cause=f"Gradients grew {most:.2g} times and the loss went from {trend.start:.3g} to "
-            f"{trend.last:.3g}: the training explodes.",
-            remedy="Clip the gradients' norm, lower the learning rate, or draw smaller first "
-            "weights.",
-            reference="Pascanu et al. 2013",
+        cause = (
+            f"Gradients grew {most:.2g} times and the loss went from {trend.start:.3g} to "
+            f"{trend.last:.3g}: the training explodes."
         )
+    elif begins_so:
+        cause = (
+            f"The first loss is {first:.2g} times that of a constant prediction, and the last "
+            f"still {trend.level:.2g} times: signal and gradients grow from layer to layer, or "
+            "from one time step to the next."
+        )
+        evidence |= {"first_loss_over_chance": first}
+    else:
+        return
+    yield Finding(
+        code="exploding_or_nan",
+        severity="error",
+        step=history.step,
+        evidence=evidence,
+        cause=cause,
+        remedy="Clip the gradients' norm, lower the learning rate, or draw smaller first weights.",
+        reference="Pascanu et al. 2013",
+    )

@@ -88,7 +88,7 @@ def _usual_limit(history: History) -> float:
 
 def _too_low(history: History) -> Iterable[Finding]:
     trend, rate = history.trend, first_rate(history)
-    if trend.count < 50 or skill(history) > 0.5 or trend.broken:
+    if trend.count < 50 or skill(history) > 0.5 or trend.broken or _is_warming_up(history):
         return
     ratio = update_ratio(history.readings[3:])
     gradients = middle(middle(p.gradient for p in weights(r)) for r in history.readings)
@@ -109,6 +109,13 @@ def _too_low(history: History) -> Iterable[Finding]:
         remedy="Multiply the learning rate by 10, and again until the loss falls quickly.",
         reference="Bengio 2012 (Practical recommendations)",
     )
+
+
+def _is_warming_up(history: History) -> bool:
+    """Whether the rate is still on its way up: how high it gets is not known yet."""
+    rates = [rate for _, rate in history.rates]
+    peak = max(rates, default=0.0)
+    return bool(rates) and rates[-1] >= 0.99 * peak and rates[0] < 0.5 * peak
 
 
 def _momentum(history: History) -> Iterable[Finding]:
