@@ -148,7 +148,7 @@ def test_a_loss_that_is_not_finite_is_traced_to_its_origin(source: str) -> None:
     assert expected in finding.where
     assert told[0].code == "exploding_or_nan"
     if source == "inputs":
-        assert "rows 3" in finding.cause
+        assert "row 3" in finding.cause
 
 
 class Clock:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +16,11 @@ from trainwell.data.batches import Batch
 from trainwell.errors import NonFiniteError
 from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
-from trainwell.nn.objective import make_objective
+from trainwell.nn.objective import Objective, OwnObjective, make_objective
+from trainwell.tracing.tracing import Pass, Trace
+from trainwell.tracing.wording import describe_origin, propose_remedy
+
+_REMEDY = "Lower the learning rate, clip the gradients (clip_norm), or look at these rows"
 
 
 def explain_non_finite(
@@ -28,7 +33,7 @@ def explain_non_finite(
     step: int,
     batch_number: int,
 ) -> NonFiniteError:
-    """The error that names step, batch, examples and the first layer that is not finite.
+    """The error that names step, batch, examples and the first operation that is not finite.
 
     Args:
         model: With the weights from before the update; a copy of it is run.
@@ -41,26 +46,49 @@ def explain_non_finite(
         batch_number: Of the batch in its epoch, from 1.
     """
     replica = copy.deepcopy(model)
-    with precision:
-        layer, outputs = find_first_layer(replica, batch.inputs)
-        _, value = make_objective(replica, loss)(batch.inputs, batch.targets)
-    rows = ids[_bad_rows(batch, outputs)].tolist()
-    value.backward()
-    seen = _describe_seen(replica, value.detach())
-    origin = f"; the first values that are not finite come out of {layer}" if layer else ""
-    named = f"; rows {', '.join(map(str, rows[:10]))}" if rows else ""
+    found = Trace(replica, _repeat(replica, loss, batch, lambda: precision))
+    origin = found.forward or found.trace_backward()
+    if origin is not None:
+        origin = replace(origin, rows=tuple(ids[list(origin.rows)].tolist()))
+    seen = _describe_seen(replica, found.loss)
+    why = f": {describe_origin(origin)}" if origin is not None else ""
     return NonFiniteError(
-        f"{seen} at step {step}, batch {batch_number} of its epoch{origin}{named}. "
-        "The update was not made",
+        f"{seen} at step {step}, batch {batch_number} of its epoch{why}. The update was not made",
         step=step,
-        layer=layer,
-        remedy="Lower the learning rate, clip the gradients (clip_norm), or look at these rows",
+        layer=origin.where if origin is not None else "",
+        remedy=(propose_remedy(origin) if origin is not None else _REMEDY).removesuffix("."),
     )
 
 
-def _describe_seen(replica: nn.Module, loss: Tensor) -> str:
-    if not torch.isfinite(loss):
-        return f"the loss is {float(loss):g}"
+def _repeat(
+    replica: nn.Module,
+    loss: Loss,
+    batch: Batch,
+    precision: Callable[[], contextlib.AbstractContextManager[object]],
+) -> Pass:
+    if isinstance(replica, OwnObjective):
+        objective = make_objective(replica, loss)
+        return _OwnPass((batch.inputs,), {}, batch.targets, loss, precision, objective)
+    return Pass((batch.inputs,), {}, batch.targets, loss, precision)
+
+
+@dataclass(frozen=True)
+class _OwnPass(Pass):
+    """A pass of a model that has an objective of its own, which gives outputs and loss."""
+
+    objective: Objective | None = None
+
+    def run(self, model: nn.Module) -> Any:
+        assert self.objective is not None
+        return self.objective(self.args[0], self.targets)
+
+    def measure(self, outputs: Any) -> Tensor:
+        return outputs[1]
+
+
+def _describe_seen(replica: nn.Module, loss: Tensor | None) -> str:
+    if loss is not None and not torch.isfinite(loss):
+        return f"the loss is {float(loss.detach()):g}"
     parameters = [name for name, p in replica.named_parameters() if _is_bad(p.grad)]
     if parameters:
         return f"the gradient of {parameters[0]} is not finite"
@@ -105,39 +133,6 @@ def describe_unmeasured(epochs: Sequence[Mapping[str, Any]]) -> Finding | None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
-
-
-def find_first_layer(model: nn.Module, inputs: Tensor) -> tuple[str, Tensor]:
-    """The first leaf module whose output is not finite (empty if none), and the model's outputs."""
-    if not bool(torch.isfinite(inputs).all()):
-        return "the inputs", model(inputs)
-    found: list[str] = []
-
-    def look(name: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            if not found and _is_bad(output):
-                found.append(f"layer {name!r}")
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(look(name))
-        for name, module in model.named_modules()
-        if not list(module.children())
-    ]
-    outputs = model(inputs)
-    for handle in handles:
-        handle.remove()
-    return (found[0] if found else ""), outputs
-
-
-def _bad_rows(batch: Batch, outputs: Tensor) -> Tensor:
-    bad = [
-        ~torch.isfinite(t.detach().float().reshape(len(batch), -1)).all(1)
-        for t in (batch.inputs, outputs, batch.targets)
-        if t.numel()
-    ]
-    return torch.stack(bad).any(0).cpu()
 
 
 def _is_bad(value: Any) -> bool:

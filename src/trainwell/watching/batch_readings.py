@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,19 +12,6 @@ from trainwell.watching.loss_graph import LossGraph
 MAX_VALUES = 1 << 15
 MAX_ROWS = 1024
 MAX_CLASSES = 256
-
-
-def first_tensor(value: Any) -> Tensor | None:
-    """The tensor in what a model takes or gives: itself, or the first in a tuple, list or dict."""
-    if isinstance(value, Tensor):
-        return value
-    if isinstance(value, dict):
-        if isinstance(value.get("logits"), Tensor):
-            return value["logits"]
-        return next((t for v in value.values() if (t := first_tensor(v)) is not None), None)
-    if isinstance(value, tuple | list):
-        return next((t for v in value if (t := first_tensor(v)) is not None), None)
-    return None
 
 
 @torch.no_grad()

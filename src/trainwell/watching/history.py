@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from trainwell.tracing.origin import Origin
 from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.facts import Facts
+from trainwell.watching.growth import Growth
 from trainwell.watching.loss_graph import LossGraph
 from trainwell.watching.probing import Probe
 from trainwell.watching.readings import EpochReading, OutputReading, Reading, UnitReading
@@ -42,15 +44,21 @@ class NanOrigin:
 
     Attributes:
         step: Whose loss was the first that was not finite, from 0.
-        where: Layer, parameter or operation; empty where unknown.
-        rows: Of the batch, which are the cause; empty where unknown.
-        source: `"inputs"`, `"targets"`, `"layer"`, `"loss"`, `"weights"` or empty.
+        origin: The first operation, parameter or part of the batch; None where unknown.
+        spoilt_at: Step whose backward pass spoilt the weights; None where the forward pass did.
+        growth: Of the loss before, where it was growing weights that overflowed.
     """
 
     step: int
-    where: str = ""
-    rows: tuple[int, ...] = ()
-    source: str = ""
+    origin: Origin | None = None
+    spoilt_at: int | None = None
+    growth: Growth | None = None
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether something in code or data is known to be the cause, not how training went."""
+        known = self.origin is not None and self.origin.kind != "weights"
+        return known and self.growth is None
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,11 @@ class History:
     def step(self) -> int:
         """Of the last loss, from 0; −1 before the first."""
         return self.losses[-1][0] if self.losses else -1
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss was not finite, for no fault in code or data that is known."""
+        return self.trend.broken and not (self.nan is not None and self.nan.is_fault)
 
     @cached_property
     def trend(self) -> Trend:

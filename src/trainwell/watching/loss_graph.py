@@ -123,7 +123,7 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
         inner, expanded = _skip_same(_first_input(inner))
         direct = direct or (end is not None and inner is end)
         activation = _ACTIVATIONS.get(_name(inner), "") if inner is not None else ""
-        axis = _saved(inner, "_saved_dim") if "softmax" in activation else None
+        axis = _saved(inner, "_saved_dim") if "softmax" in activation else axis
     return LossGraph(
         kind=kind,
         around=around,

@@ -7,6 +7,7 @@ batch of a read step goes through the layers once more, in a pass of the watcher
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -15,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from trainwell.tracing.tensors import first_tensor
 from trainwell.watching.activations import ForwardProbe
-from trainwell.watching.batch_readings import first_tensor
 from trainwell.watching.guard import Guard
 from trainwell.watching.hooks import ModuleHook
 from trainwell.watching.undisturbed import untouched_randomness
@@ -32,6 +33,7 @@ class Call:
         outputs: The first tensor that it gave, with its graph if the pass was read; else None.
         gradient: Of the loss by the outputs, `(N, ...)`; None before the backward pass.
         loss: With its graph; None where only the training has it.
+        autocast: Kind of device and type that it was cast to; None without.
     """
 
     args: tuple[Any, ...] = ()
@@ -39,6 +41,7 @@ class Call:
     outputs: Tensor | None = None
     gradient: Tensor | None = None
     loss: Tensor | None = None
+    autocast: tuple[str, torch.dtype] | None = None
 
 
 @dataclass
@@ -170,7 +173,7 @@ class HookedPasses:
         self.is_fresh = False
         self.counts.with_gradient += 1
         self._was_training = module.training
-        self.call = Call(args, kwargs)
+        self.call = Call(args, kwargs, autocast=_read_autocast())
         if self._armed and not self._guard.has_given_up("layers"):
             self._guard("layers", self._forward.enter)
 
@@ -266,6 +269,20 @@ class RepeatedPasses:
                 self._forward.leave(functional_call(self._model, state, (inputs.detach(),)))
         finally:
             self._forward.disarm()
+
+
+def run_eagerly(model: nn.Module) -> contextlib.AbstractContextManager[object]:
+    """Inside, a compiled model runs as it was written, so that its operations are seen."""
+    if not runs_compiled(model):
+        return contextlib.nullcontext()
+    return torch.compiler.set_stance("force_eager")
+
+
+def _read_autocast() -> tuple[str, torch.dtype] | None:
+    for device in ("cuda", "cpu"):
+        if torch.is_autocast_enabled(device):
+            return device, torch.get_autocast_dtype(device)
+    return None
 
 
 def runs_compiled(model: nn.Module) -> bool:

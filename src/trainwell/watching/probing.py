@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainwell.watching.batch_readings import align_classes, first_tensor
+from trainwell.tracing.tensors import first_tensor
+from trainwell.watching.batch_readings import align_classes
 from trainwell.watching.twins import count_twins
 from trainwell.watching.undisturbed import replicate, untouched_randomness
 

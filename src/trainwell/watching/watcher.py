@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.findings import Finding
+from trainwell.tracing.tensors import first_tensor
 from trainwell.watching.activations import ForwardProbe
 from trainwell.watching.assemble import assemble
-from trainwell.watching.batch_readings import find_targets, first_tensor, read_inputs, read_outputs
+from trainwell.watching.batch_readings import find_targets, read_inputs, read_outputs
+from trainwell.watching.batch_ring import BatchRing
 from trainwell.watching.budget import Budget
 from trainwell.watching.causes import rank
 from trainwell.watching.examples import Examples
@@ -22,18 +24,18 @@ from trainwell.watching.guard import Guard
 from trainwell.watching.history import History, Modes, NanOrigin
 from trainwell.watching.ledger import Ledger
 from trainwell.watching.loss_graph import LossGraph, read_loss_graph
-from trainwell.watching.nan_origin import SeenBatch, find_nan_origin
+from trainwell.watching.nan_origin import Broken, find_nan_origin
 from trainwell.watching.passes import HookedPasses, Passes, RepeatedPasses, runs_compiled
 from trainwell.watching.probing import Probe, probe
 from trainwell.watching.readings import EpochReading
 from trainwell.watching.recorder import Recorder
 from trainwell.watching.rules import judge
+from trainwell.watching.snapshots import Snapshots
 from trainwell.watching.undisturbed import untouched_randomness
 from trainwell.watching.updates import UpdateProbe
 
 PATIENCE = 64
 """Calls of `step` to wait for an update of the optimiser, as with accumulated gradients."""
-SNAPSHOT_PARAMETERS = 2_000_000
 
 
 def print_finding(finding: Finding) -> None:
@@ -91,8 +93,8 @@ class Watcher:
         self._examples = Examples(train, valid)
         self._graph: LossGraph | None = None
         self._nan: NanOrigin | None = None
-        self._snapshots: list[dict[str, Tensor]] = []
-        self._snaps = self._facts.parameters <= SNAPSHOT_PARAMETERS
+        self._snapshots = Snapshots(model)
+        self._ring = BatchRing()
         self._guard = Guard()
         self._announced: set[str] = set()
         self._suspected: set[str] = set()
@@ -136,6 +138,7 @@ class Watcher:
         self._rates.append(self._rate())
         if not self._passes.was_training:
             self._steps_in_eval += 1
+        self._ring.keep(number, self._passes.call, inputs, targets)
         broken = self._nan is None and isinstance(value, float) and not math.isfinite(value)
         if self._armed or broken or len(self._losses) >= self._window:
             with self.budget.metered():
@@ -152,7 +155,7 @@ class Watcher:
             self._guard("readings", self._collect, loss, inputs, outputs, targets)
         if broken:
             self._flush()
-            self._guard("the origin of the NaN", self._trace_nan, number, inputs, targets)
+            self._guard("the origin of the NaN", self._trace_nan, number, loss)
         elif len(self._losses) >= self._window:
             self._end_window()
 
@@ -217,7 +220,7 @@ class Watcher:
     def _attach(self) -> None:
         if self._updates.can_wait:
             self._update_hook = self._optimizer.register_step_post_hook(self._after_update)
-        self._guard("snapshots", self._take_snapshot)
+        self._guard("snapshots", self._snapshots.take)
         if self.budget.wants_reading(0):
             self._arm()
 
@@ -280,13 +283,7 @@ class Watcher:
                 self._examples.keep(seen, y, torch.isfinite(out.detach()).all())
         self._readings += 1
         if self._readings % 4 == 1:
-            self._take_snapshot()
-
-    def _take_snapshot(self) -> None:
-        """Keeps the state of a small model, to run again from when a loss is not finite."""
-        if self._snaps:
-            state = {k: v.detach().clone() for k, v in self._model.state_dict().items()}
-            self._snapshots = [*self._snapshots[-1:], state]
+            self._snapshots.take()
 
     def _rate(self) -> float:
         try:
@@ -300,7 +297,9 @@ class Watcher:
         """Brings over what has been read since the last window."""
         losses, self._losses = self._losses, []
         rates, self._rates = self._rates, []
-        self._recorder.add_losses(self._first, losses, rates)
+        broken = self._recorder.add_losses(self._first, losses, rates)
+        if broken is None:
+            self._snapshots.approve()
         self._first = self._count
         self._window = min(max(48, self._count // 8), 2000)
         self._guard("validation inputs", self._read_validation)
@@ -326,16 +325,26 @@ class Watcher:
         losses = self._recorder.losses
         if self._nan is None and losses and not math.isfinite(losses[-1][1]):
             broken = next(step for step, loss in losses if not math.isfinite(loss))
-            self._guard("the origin of the NaN", self._trace_nan, broken, None, None)
+            self._guard("the origin of the NaN", self._trace_nan, broken, None)
         self._announce(rank(judge(self._history(None)), ()))
         self._judging_cost = self.budget.meter() - start
 
-    def _trace_nan(self, step: int, inputs: Any, targets: Any) -> None:
+    def _trace_nan(self, step: int, loss: Any) -> None:
         self._nan = NanOrigin(step)
-        call = self._passes.call
-        args = call.args if call.args or inputs is None else (inputs,)
-        batch = SeenBatch(step, args, call.kwargs, first_tensor(targets))
-        self._nan = find_nan_origin(self._model, batch, self._snapshots, self._loss_fn, step)
+        self._nan = find_nan_origin(
+            Broken(
+                model=self._model,
+                optimizer=self._optimizer,
+                loss_fn=self._loss_fn,
+                batches=list(self._ring.newest_first()),
+                state=self._snapshots.newest_whole(),
+                step=step,
+                loss=loss,
+                losses=self._recorder.losses,
+                rates=self._recorder.rates,
+                first_sizes=self._facts.first_sizes,
+            )
+        )
         self._announce(rank(judge(self._history(None)), ()), at_once=True)
 
     def _announce(self, findings: Sequence[Finding], at_once: bool = False) -> None:

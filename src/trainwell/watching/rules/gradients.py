@@ -6,8 +6,13 @@ import math
 from collections.abc import Iterable
 
 from trainwell.findings import Finding
+from trainwell.tracing.origin import Origin
+from trainwell.tracing.wording import describe_origin, describe_overflow, propose_remedy
+from trainwell.watching.growth import Growth
 from trainwell.watching.history import History
 from trainwell.watching.rules.evidence import ENOUGH_STEPS, is_poor, late, skill, typical
+
+_REMEDY = "Lower the learning rate, or clip the gradients' norm."
 
 
 def judge_gradients(history: History) -> Iterable[Finding]:
@@ -22,21 +27,50 @@ def _not_finite(history: History) -> Iterable[Finding]:
     nan = history.nan
     if nan is None and not history.trend.broken:
         return
-    where = nan.where if nan is not None else ""
-    rows = f", rows {', '.join(map(str, nan.rows))}" if nan is not None and nan.rows else ""
-    origin = f"; the first values that are not finite come out of {where}{rows}" if where else ""
-    if nan is not None and nan.source == "weights":
-        origin = f"; {where} is not finite after the last update: the updates had grown too large"
+    origin = nan.origin if nan is not None else None
     step = nan.step if nan is not None else history.step
+    cause, remedy = f"The loss is not finite at step {step}", _REMEDY
+    evidence: dict[str, float] = {"step": step}
+    where = origin.where if origin is not None else ""
+    if nan is not None and nan.growth is not None:
+        cause, remedy = f"{cause}: {_describe_growth(nan.growth, origin)}", _REMEDY
+        where = nan.growth.parameter or where
+        evidence |= {
+            "since": nan.growth.since,
+            "loss_usual": nan.growth.usual,
+            "loss_last": nan.growth.last,
+            "parameter_growth": nan.growth.factor,
+        }
+        if origin is not None and origin.repeats > 3:
+            remedy = propose_remedy(origin)
+    elif origin is not None and nan is not None:
+        cause, remedy = f"{cause}: {describe_origin(origin)}", propose_remedy(origin)
+        if nan.spoilt_at is not None:
+            cause += f", at step {nan.spoilt_at}; the update of that step spoilt the weights"
+        if origin.rows:
+            evidence |= {"rows": len(origin.rows), "first_row": origin.rows[0]}
     yield Finding(
         code="exploding_or_nan",
         severity="error",
         where=where,
         step=step,
-        evidence={"step": step},
-        cause=f"The loss is not finite at step {step}{origin}.",
-        remedy="Look there first; else lower the learning rate or clip the gradients.",
+        evidence=evidence,
+        cause=f"{cause}.",
+        remedy=remedy,
         reference="Pascanu et al. 2013",
+    )
+
+
+def _describe_growth(growth: Growth, origin: Origin | None) -> str:
+    weights = (
+        f"{growth.parameter} is {growth.factor:.2g} times its first size, and "
+        if growth.parameter and growth.factor > 1.5
+        else ""
+    )
+    end = f", until {describe_overflow(origin)}" if origin is not None else ""
+    return (
+        f"{weights}the loss has grown from {growth.usual:.3g} to {growth.last:.3g} since step "
+        f"{growth.since}{end}"
     )
 
 
@@ -100,15 +134,29 @@ def _exploding(history: History) -> Iterable[Finding]:
     most = max(growth, default=0.0)
     trend = history.trend
     blown_up = trend.last > 20 * max(abs(trend.start), 1e-12)
+    first = history.losses[0][1] / history.chance if history.chance > 0 else 0.0
+    begins_so = first > 1e4 and trend.level > 20
+    evidence = {"gradient_growth": most, "loss_start": trend.start, "loss_last": trend.last}
     if (most > 1e3 and is_poor(history)) or blown_up:
-        yield Finding(
-            code="exploding_or_nan",
-            severity="error",
-            step=history.step,
-            evidence={"gradient_growth": most, "loss_start": trend.start, "loss_last": trend.last},
-            cause=f"Gradients grew {most:.2g} times and the loss went from {trend.start:.3g} to "
-            f"{trend.last:.3g}: the training explodes.",
-            remedy="Clip the gradients' norm, lower the learning rate, or draw smaller first "
-            "weights.",
-            reference="Pascanu et al. 2013",
+        cause = (
+            f"Gradients grew {most:.2g} times and the loss went from {trend.start:.3g} to "
+            f"{trend.last:.3g}: the training explodes."
         )
+    elif begins_so:
+        cause = (
+            f"The first loss is {first:.2g} times that of a constant prediction, and the last "
+            f"still {trend.level:.2g} times: signal and gradients grow from layer to layer, or "
+            "from one time step to the next."
+        )
+        evidence |= {"first_loss_over_chance": first}
+    else:
+        return
+    yield Finding(
+        code="exploding_or_nan",
+        severity="error",
+        step=history.step,
+        evidence=evidence,
+        cause=cause,
+        remedy="Clip the gradients' norm, lower the learning rate, or draw smaller first weights.",
+        reference="Pascanu et al. 2013",
+    )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from trainwell.findings import Finding
+from trainwell.watching.data_facts import NEIGHBOURS, DataFacts
 from trainwell.watching.history import History
 from trainwell.watching.rules.evidence import late, middle, skill
 
@@ -110,6 +111,8 @@ def _noise(history: History) -> Iterable[Finding]:
     # Classes that overlap, or whose labels are noisy by nature, do so in the validation too.
     if data.valid_misplaced > 0.6 * data.misplaced and data.misplaced < 0.35:
         return
+    if not math.isfinite(data.valid_misplaced) and data.misplaced < 3 * _misplaced_by_chance(data):
+        return
     yield Finding(
         code="corrupted_labels",
         severity="warning",
@@ -124,6 +127,21 @@ def _noise(history: History) -> Iterable[Finding]:
         remedy="Look at these examples and mend their labels; until then stop early.",
         reference="Wilson 1972 (edited nearest neighbours); Northcutt et al. 2021",
     )
+
+
+def _misplaced_by_chance(data: DataFacts) -> float:
+    """Share of examples that disagree with nearly all neighbours where each does so by itself.
+
+    Of inputs whose distances say little of the class, as those of sequences, neighbours agree
+    hardly more often than by chance, and clean labels look misplaced.
+    """
+    others = max(sum(count > 0 for count in data.class_counts) - 1, 1)
+    each = (1 - data.one_neighbour) / others
+    enough = range(math.ceil(0.7 * NEIGHBOURS), NEIGHBOURS + 1)
+    chance = sum(
+        math.comb(NEIGHBOURS, k) * each**k * (1 - each) ** (NEIGHBOURS - k) for k in enough
+    )
+    return others * chance
 
 
 def _shifted_labels(history: History) -> Iterable[Finding]:

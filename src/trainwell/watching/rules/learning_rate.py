@@ -23,7 +23,7 @@ from trainwell.watching.trend import average_blocks
 
 def judge_learning_rate(history: History) -> Iterable[Finding]:
     """Size of the steps against the weights, and what the loss makes of them."""
-    if history.trend.count < ENOUGH_STEPS and not history.trend.broken:
+    if history.trend.count < ENOUGH_STEPS and not history.diverged:
         return
     momentum = list(_momentum(history))
     yield from momentum
@@ -43,7 +43,7 @@ def _too_high(history: History) -> Iterable[Finding]:
     largest = max((x for x in (ratio, late_ratio) if math.isfinite(x)), default=math.nan)
     trend, learned, facts = history.trend, skill(history), history.facts
     rate = first_rate(history)
-    diverged = trend.broken or trend.last > 1.5 * max(trend.start, 1e-12)
+    diverged = history.diverged or trend.last > 1.5 * max(trend.start, 1e-12)
     turns = middle(r.turn for r in history.readings[4:])
     spiky = trend.worst > 3 * max(trend.start, 1e-12) and trend.worst > 3 * abs(trend.last)
     restless = trend.noise > 0.25 * abs(trend.last) and learned < 0.6 and turns < -0.1
@@ -92,7 +92,7 @@ def _usual_limit(history: History) -> float:
 
 def _too_low(history: History) -> Iterable[Finding]:
     trend, rate = history.trend, first_rate(history)
-    if trend.count < 50 or skill(history) > 0.5 or trend.broken:
+    if trend.count < 50 or skill(history) > 0.5 or trend.broken or _is_warming_up(history):
         return
     ratio = update_ratio(history, history.readings[3:])
     gradients = middle(middle(p.gradient for p in weights(r)) for r in history.readings)
@@ -115,13 +115,20 @@ def _too_low(history: History) -> Iterable[Finding]:
     )
 
 
+def _is_warming_up(history: History) -> bool:
+    """Whether the rate is still on its way up: how high it gets is not known yet."""
+    rates = [rate for _, rate in history.rates]
+    peak = max(rates, default=0.0)
+    return bool(rates) and rates[-1] >= 0.99 * peak and rates[0] < 0.5 * peak
+
+
 def _momentum(history: History) -> Iterable[Finding]:
     momentum = history.facts.momentum
     if momentum < 0.97:
         return
     trend = history.trend
     swings = _count_swings([loss for _, loss in history.losses])
-    bad = trend.broken or is_poor(history) or trend.worst > 2 * max(trend.start, 1e-12)
+    bad = history.diverged or is_poor(history) or trend.worst > 2 * max(trend.start, 1e-12)
     if not (bad or swings >= 3):
         return
     if not bad and momentum < 0.99:
@@ -164,7 +171,7 @@ def _schedule(history: History) -> Iterable[Finding]:
     peak = max(rates)
     grows = rates[-1] > 20 * rates[0] > 0 and rates[-1] >= 0.99 * peak
     # A warm-up that has not ended looks the same, but for the loss.
-    if grows and (history.trend.broken or history.trend.last > 1.5 * history.trend.best):
+    if grows and (history.diverged or history.trend.last > 1.5 * history.trend.best):
         yield _schedule_finding(
             history, rates,
             f"The schedule raises the learning rate from {rates[0]:.2g} to {rates[-1]:.2g} without "

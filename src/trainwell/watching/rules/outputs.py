@@ -235,7 +235,7 @@ def _reduction(history: History) -> Iterable[Finding]:
         return
     adaptive = history.facts.adaptive
     ratio = update_ratio(history, history.readings)
-    poor = is_poor(history) or history.trend.broken
+    poor = is_poor(history) or history.diverged
     rate = first_rate(history)
     # A sum with a rate that allows for it is a matter of taste, and Adam divides the factor out.
     harm = (

@@ -1,0 +1,57 @@
+"""States of a model from before, to roll back to when a loss is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from trainwell.tracing.tensors import is_finite
+
+State = Mapping[str, Tensor]
+MOST_PARAMETERS = 2_000_000
+"""Larger models are not copied now and then."""
+
+
+class Snapshots:
+    """A small ring: states that were good, and the newest.
+
+    Args:
+        model: Is copied from, never changed.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._is_small = sum(p.numel() for p in model.parameters()) <= MOST_PARAMETERS
+        self._kept: list[State] = []
+
+    def take(self) -> None:
+        """Keeps the state of now; of those since the last `approve`, only the newest."""
+        if self._is_small:
+            state = {name: v.detach().clone() for name, v in self._model.state_dict().items()}
+            self._kept = [*self._kept[:2], state]
+
+    def approve(self) -> None:
+        """All losses so far were finite: older states are not needed."""
+        self._kept = self._kept[-2:]
+
+    @torch.no_grad()
+    def newest_whole(self) -> State | None:
+        """The newest state no more spoilt than the first one; None where none is kept.
+
+        A model may hold −inf in a buffer, as a mask, or NaN in a table from elsewhere.
+        """
+        spoilt = [count_spoilt(state) for state in self._kept]
+        good = [
+            state for state, count in zip(self._kept, spoilt, strict=True) if count <= spoilt[0]
+        ]
+        return good[-1] if good else None
+
+
+def count_spoilt(state: State) -> int:
+    """Numbers in a state that are not finite."""
+    return sum(
+        0 if is_finite(values) else int((~torch.isfinite(values)).sum())
+        for values in state.values()
+    )

@@ -1,0 +1,138 @@
+"""How well a model fits what it was trained on, and what it was not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tests.watching.programs import Program, adam, blobs, mlp, rings, sgd, stripes, waves
+from tests.watching.rules.histories import FACTS, codes, history, readings, stuck
+from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.watching.data_facts import DataFacts
+from trainwell.watching.readings import EpochReading
+
+X, Y = blobs()
+
+
+def noisy(rows: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Classes that overlap: more can be learned by heart than in truth."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(rows, 20, generator=g)
+    return x, ((x[:, 0] + 1.5 * torch.randn(rows, generator=g)) > 0).long()
+
+
+def jitter(x: Tensor) -> Tensor:
+    return x + 6 * torch.randn_like(x)
+
+
+CASES = {
+    "a large net on few noisy examples": Twins(
+        "overfitting",
+        Program(lambda: mlp(20, 2, hidden=128), noisy(100, 0), valid=noisy(300, 1), give=True,
+                optimizer=adam(1e-2), epochs=40),
+        Program(lambda: mlp(20, 5), (X[:400], Y[:400]), valid=(X[400:], Y[400:]), give=True,
+                epochs=10),
+    ),
+    "a line for rings": Twins(
+        "underfitting",
+        Program(lambda: nn.Sequential(nn.Linear(2, 2)), rings(), optimizer=adam(2e-2)),
+        Program(lambda: mlp(2, 2), rings(), optimizer=adam(1e-2), epochs=12),
+    ),
+    "a weight decay of one": Twins(
+        "over_regularised",
+        Program(lambda: mlp(20, 5), (X, Y), optimizer=sgd(0.1, weight_decay=1.0), epochs=10),
+        Program(lambda: mlp(20, 5), (X, Y), optimizer=sgd(0.1, weight_decay=1e-4), epochs=10),
+    ),
+    "a dropout of 0.95": Twins(
+        "over_regularised",
+        Program(lambda: mlp(20, 5, between=lambda: nn.Dropout(0.95)), (X, Y), epochs=10),
+        Program(lambda: mlp(20, 5, between=lambda: nn.Dropout(0.2)), (X, Y), epochs=10),
+    ),
+    "noise larger than the signal": Twins(
+        "bad_augmentation",
+        Program(lambda: mlp(144, 4), (stripes()[0].flatten(1), stripes()[1]), prepare=jitter,
+                valid=(stripes(seed=1)[0].flatten(1), stripes(seed=1)[1]), optimizer=adam(3e-3)),
+        Program(lambda: mlp(144, 4), (stripes()[0].flatten(1), stripes()[1]),
+                prepare=lambda x: x + 0.05 * torch.randn_like(x),
+                valid=(stripes(seed=1)[0].flatten(1), stripes(seed=1)[1]), optimizer=adam(3e-3)),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_fault_is_named(name: str) -> None:
+    assert_named(CASES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_healthy_twin_is_left_alone(name: str) -> None:
+    assert_silent(CASES[name])
+
+
+def epochs(train: list[float], valid: list[float], gap: float = 0.2) -> list[EpochReading]:
+    return [
+        EpochReading(20 * k, {"train_loss": a, "valid_loss": b, "train_metric": 0.98,
+                              "valid_metric": 0.98 - gap})
+        for k, (a, b) in enumerate(zip(train, valid, strict=True))
+    ]  # fmt: skip
+
+
+FALLING = [1.6, 1.0, 0.6, 0.4, 0.3, 0.25, 0.2, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("valid", "found"),
+    [
+        ([1.6, 1.1, 0.9, 0.8, 0.9, 1.2, 1.5, 1.8], True),
+        ([1.6, 1.1, 0.8, 0.6, 0.5, 0.45, 0.4, 0.38], False),
+        ([1.6, 1.0, 0.6, 0.4, 0.3, 0.25, 0.2, 0.2], False),
+    ],
+    ids=["rises", "falls more slowly", "falls along"],
+)
+def test_overfitting_is_a_validation_loss_that_rises_far_above_the_training_loss(
+    valid: list[float], found: bool
+) -> None:
+    gap = 0.2 if found else 0.03
+    assert ("overfitting" in codes(history(epochs=epochs(FALLING, valid, gap)))) == found
+
+
+def test_one_bad_epoch_of_the_validation_is_no_overfitting() -> None:
+    valid = [1.6, 1.0, 0.6, 0.4, 2.0, 0.28, 0.25, 0.24]
+    assert codes(history(epochs=epochs(FALLING, valid, gap=0.02))) == []
+
+
+@pytest.mark.parametrize(("possible", "found"), [(0.98, True), (0.3, False)])
+def test_underfitting_is_a_plateau_below_what_neighbours_achieve(
+    possible: float, found: bool
+) -> None:
+    data = DataFacts(examples=400, features=20, neighbours=possible, one_neighbour=possible,
+                     misplaced=0.0, class_counts=(80,) * 5)  # fmt: skip
+    seen = stuck(data=data, facts=replace(FACTS, hidden_units=2, narrowest=2))
+    right = tuple(replace(r, outputs=replace(r.outputs, accuracy=0.45)) for r in seen.readings)
+    assert ("underfitting" in codes(replace(seen, readings=right))) == found
+
+
+def test_without_data_nothing_is_said_of_underfitting() -> None:
+    assert "underfitting" not in codes(stuck(facts=replace(FACTS, hidden_units=2)))
+
+
+@pytest.mark.parametrize(("decay", "found"), [(1e-4, False), (1e-2, False), (0.5, True)])
+def test_a_usual_weight_decay_is_never_named(decay: float, found: bool) -> None:
+    seen = stuck(facts=replace(FACTS, weight_decay=decay))
+    assert ("over_regularised" in codes(seen)) == found
+
+
+def test_a_regression_that_learns_is_left_alone() -> None:
+    program = Program(
+        lambda: mlp(4, 1), waves(), functional.mse_loss, adam(1e-2), valid=waves(seed=1),
+        give=True, epochs=8,
+    )  # fmt: skip
+    assert_silent(Twins("overfitting", program, program))
+
+
+def test_a_healthy_history_with_readings_of_every_kind_is_left_alone() -> None:
+    assert codes(history(readings=readings(), epochs=epochs(FALLING, FALLING, gap=0.0))) == []

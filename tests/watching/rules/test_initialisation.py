@@ -1,0 +1,83 @@
+"""First weights that are alike, too small or too large."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from tests.watching.programs import Program, blobs, mlp, waves
+from tests.watching.rules.histories import FACTS, NAMES, codes, history, stuck
+from tests.watching.rules.twins import Twins, assert_named, assert_silent
+
+BLOBS = blobs()
+HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
+
+
+def drawn(std: float) -> nn.Module:
+    model = mlp(20, 5, depth=4)
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=std)
+    return model
+
+
+def alike() -> nn.Module:
+    model = mlp(4, 1, activation=nn.Tanh)
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 0.1)
+    return model
+
+
+CASES = {
+    "all weights the same": Twins(
+        "bad_init",
+        Program(alike, waves(), nn.functional.mse_loss, epochs=6),
+        Program(lambda: mlp(4, 1, activation=nn.Tanh), waves(), nn.functional.mse_loss, epochs=6),
+    ),
+    "weights of a thousandth": Twins("bad_init", Program(lambda: drawn(1e-3), BLOBS, epochs=4),
+                                     HEALTHY),
+    "weights of one": Twins("bad_init", Program(lambda: drawn(1.5), BLOBS, epochs=4), HEALTHY),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_fault_is_named(name: str) -> None:
+    assert_named(CASES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_healthy_twin_is_left_alone(name: str) -> None:
+    assert_silent(CASES[name])
+
+
+@pytest.mark.parametrize(
+    ("gain", "found"), [(0.05, True), (0.3, False), (1.0, False), (2.0, False), (6.0, True)]
+)
+def test_only_a_gain_far_from_one_is_a_fault_of_a_training_that_is_stuck(
+    gain: float, found: bool
+) -> None:
+    sizes = dict.fromkeys(NAMES, gain / 20**0.5)
+    seen = stuck(facts=replace(FACTS, first_sizes=sizes))
+    assert ("bad_init" in codes(seen)) == found
+
+
+def test_an_unusual_gain_of_a_training_that_learns_well_is_no_fault() -> None:
+    sizes = dict.fromkeys(NAMES, 0.05 / 20**0.5)
+    assert codes(history(facts=replace(FACTS, first_sizes=sizes))) == []
+
+
+def test_small_weights_before_normalisation_are_no_fault() -> None:
+    torch.manual_seed(0)
+
+    def normed() -> nn.Module:
+        model = mlp(20, 5, depth=3, between=lambda: nn.BatchNorm1d(32))
+        for layer in model:
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=0.01)
+        return model
+
+    program = Program(normed, BLOBS, epochs=6)
+    assert_silent(Twins("bad_init", program, program))

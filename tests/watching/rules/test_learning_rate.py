@@ -1,0 +1,195 @@
+"""Learning rates, momentum and schedules."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+import trainwell as tw
+from tests.watching.programs import Program, adam, blobs, mlp, sgd, waves
+from tests.watching.rules.histories import (
+    FACTS,
+    STEPS,
+    codes,
+    falling,
+    history,
+    parameters,
+    readings,
+    standing,
+    stuck,
+)
+from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.findings import Finding
+from trainwell.tracing.origin import Origin
+from trainwell.watching.history import NanOrigin
+
+BLOBS = blobs()
+HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
+STEPPED = torch.optim.lr_scheduler.StepLR
+
+
+def soon_gone(optimizer: torch.optim.Optimizer) -> Any:
+    """Of numbers meant for epochs, stepped at each step."""
+    return STEPPED(optimizer, step_size=5, gamma=0.1)
+
+
+def cosine(optimizer: torch.optim.Optimizer) -> Any:
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 12 * 19)
+
+
+CASES = {
+    "a rate of thirty": Twins(
+        "lr_too_high", Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(30.0), epochs=4), HEALTHY
+    ),
+    "Adam with a rate of one": Twins(
+        "lr_too_high", Program(lambda: mlp(20, 5), BLOBS, optimizer=adam(1.0), epochs=4),
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=adam(3e-3), epochs=6),
+    ),
+    "a rate of a millionth": Twins(
+        "lr_too_low", Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(1e-6), epochs=6), HEALTHY
+    ),
+    "Adam with a rate of a ten-millionth": Twins(
+        "lr_too_low", Program(lambda: mlp(20, 5), BLOBS, optimizer=adam(1e-7), epochs=6),
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=adam(3e-3), epochs=6),
+    ),
+    "a momentum of 0.999": Twins(
+        "momentum_too_high",
+        Program(lambda: mlp(4, 1), waves(), torch.nn.functional.mse_loss,
+                sgd(0.05, momentum=0.999), epochs=6),
+        Program(lambda: mlp(4, 1), waves(), torch.nn.functional.mse_loss,
+                sgd(0.02, momentum=0.9), epochs=8),
+    ),
+    "a schedule of epochs stepped at each step": Twins(
+        "lr_schedule",
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(0.01), schedule=soon_gone),
+        Program(lambda: mlp(20, 5), BLOBS, schedule=cosine),
+    ),
+    "a rate that only grows": Twins(
+        "lr_schedule",
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(1e-3),
+                schedule=lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 1.06)),
+        Program(lambda: mlp(20, 5), BLOBS, schedule=cosine),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_fault_is_named(name: str) -> None:
+    assert_named(CASES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_healthy_twin_is_left_alone(name: str) -> None:
+    assert_silent(CASES[name])
+
+
+# Warm-ups
+
+
+def ask_after(
+    steps: list[int], optimizer: torch.optim.Optimizer, model: torch.nn.Module, schedule: Any
+) -> dict[int, list[Finding]]:
+    """What is said of a training after so many steps."""
+    watcher = tw.watch(model, optimizer, on_finding=lambda finding: None)
+    x, y = BLOBS
+    g = torch.Generator().manual_seed(0)
+    asked: dict[int, list[Finding]] = {}
+    for step in range(1, max(steps) + 1):
+        rows = torch.randint(len(x), (32,), generator=g)
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(x[rows]), y[rows])
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        watcher.step(loss)
+        if step in steps:
+            asked[step] = [f for f in watcher.findings() if f.severity != "note"]
+    watcher.detach()
+    return asked
+
+
+@pytest.mark.parametrize("warmup", [100, 300, 1000, 5000])
+def test_a_long_warm_up_of_sgd_is_no_fault_whenever_one_asks(warmup: int) -> None:
+    torch.manual_seed(0)
+    model = mlp(20, 5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1e-3, total_iters=warmup)
+    asked = ask_after([60, 120, 300], optimizer, model, schedule)
+    assert asked == {60: [], 120: [], 300: []}
+
+
+@pytest.mark.parametrize("warmup", [100, 500, 2000])
+def test_the_warm_up_of_transformers_with_adamw_is_no_fault(warmup: int) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    model = mlp(20, 5)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4)
+    schedule = transformers.get_linear_schedule_with_warmup(optimizer, warmup, 10_000)
+    asked = ask_after([60, 120, 300], optimizer, model, schedule)
+    assert asked == {60: [], 120: [], 300: []}
+
+
+# Boundaries
+
+
+@pytest.mark.parametrize(("ratio", "found"), [(0.5, True), (0.05, False), (1e-3, False)])
+def test_updates_are_too_large_at_a_quarter_of_the_weights(ratio: float, found: bool) -> None:
+    large = readings(parameters=parameters(ratio=ratio))
+    assert ("lr_too_high" in codes(stuck(readings=large, losses=falling(1.6, 1.5)))) == found
+
+
+def test_one_large_update_is_no_fault() -> None:
+    large = readings(parameters=parameters(ratio=0.5))
+    mixed = (*readings()[:9], large[9], *readings()[10:])
+    assert codes(history(readings=mixed)) == []
+
+
+@pytest.mark.parametrize(("ratio", "found"), [(1e-6, True), (1e-3, False)])
+def test_tiny_updates_of_a_training_that_stands_are_too_small(ratio: float, found: bool) -> None:
+    small = readings(parameters=parameters(ratio=ratio), turn=0.6)
+    rates = [(step, 1e-4) for step in range(STEPS)]
+    assert ("lr_too_low" in codes(stuck(readings=small, rates=rates))) == found
+
+
+def test_tiny_updates_of_a_training_that_is_done_are_no_fault() -> None:
+    small = readings(parameters=parameters(ratio=1e-6), turn=0.6)
+    assert codes(history(readings=small)) == []
+
+
+@pytest.mark.parametrize(("momentum", "found"), [(0.9, False), (0.95, False), (0.99, True)])
+def test_a_usual_momentum_is_never_named(momentum: float, found: bool) -> None:
+    seen = stuck(facts=replace(FACTS, momentum=momentum))
+    assert ("momentum_too_high" in codes(seen)) == found
+
+
+@pytest.mark.parametrize(("gone", "found"), [(40, True), (150, False)])
+def test_a_rate_that_is_gone_in_the_first_half_is_a_fault_of_the_schedule(
+    gone: int, found: bool
+) -> None:
+    rates = [(k, 0.1 if k < gone else 1e-4) for k in range(STEPS)]
+    losses = [(k, 1.6 - 0.005 * min(k, gone)) for k in range(STEPS)]
+    assert ("lr_schedule" in codes(stuck(losses=losses, rates=rates))) == found
+
+
+def test_a_nan_of_the_data_is_not_blamed_on_the_rate() -> None:
+    broken = [*falling(), (STEPS, math.nan)]
+    large = readings(parameters=parameters(ratio=0.05))
+    seen = history(losses=broken, readings=large)
+    assert "lr_too_high" in codes(seen)
+    known = replace(seen, nan=NanOrigin(STEPS, Origin("inputs", rows=(3,))))
+    assert codes(known) == ["exploding_or_nan"]
+
+
+@pytest.mark.parametrize(("last", "found"), [(1e-4, False), (1e-5, True)])
+def test_a_rate_that_still_rises_is_not_called_too_low(last: float, found: bool) -> None:
+    small = readings(parameters=parameters(ratio=1e-6), turn=0.6)
+    rates = [(k, 1e-5 + (last - 1e-5) * k / STEPS) for k in range(STEPS)]
+    assert ("lr_too_low" in codes(stuck(readings=small, rates=rates))) == found
+
+
+def test_a_loss_that_stands_at_a_usual_rate_is_not_called_a_rate_that_is_too_low() -> None:
+    assert "lr_too_low" not in codes(stuck(losses=standing()))

@@ -1,0 +1,99 @@
+"""Training and evaluation mode, and batch normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from torch import nn
+
+from tests.watching.programs import Program, blobs, convnet, mlp, sgd, stripes
+from tests.watching.rules.histories import FACTS, codes, history, readings
+from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.watching.history import Modes
+from trainwell.watching.readings import NormReading
+
+BLOBS, STRIPES = blobs(), stripes()
+
+
+def dropped() -> nn.Module:
+    return mlp(20, 5, between=lambda: nn.Dropout(0.3))
+
+
+def normed(momentum: float = 0.1) -> nn.Module:
+    return mlp(20, 5, between=lambda: nn.BatchNorm1d(32, momentum=momentum))
+
+
+def evaluated() -> nn.Module:
+    model = dropped()
+    model.eval()
+    return model
+
+
+CASES = {
+    "trained in evaluation mode": Twins(
+        "eval_mode_bug",
+        Program(evaluated, BLOBS, train_mode=False, epochs=6),
+        Program(dropped, BLOBS, epochs=8),
+    ),
+    "validated in training mode": Twins(
+        "eval_mode_bug",
+        Program(dropped, BLOBS, valid=blobs(), eval_mode=False, epochs=6),
+        Program(dropped, BLOBS, valid=blobs(), epochs=8),
+    ),
+    "batch norm of two examples": Twins(
+        "batchnorm_misuse",
+        Program(normed, (BLOBS[0][:200], BLOBS[1][:200]), batch=2, optimizer=sgd(0.02), epochs=2),
+        Program(normed, BLOBS, epochs=6),
+    ),
+    "batch norm that keeps the last batch": Twins(
+        "batchnorm_misuse",
+        Program(lambda: normed(0.99), BLOBS, batch=8, optimizer=sgd(0.02), epochs=3),
+        Program(normed, BLOBS, epochs=6),
+    ),
+    "batch norm that hardly follows": Twins(
+        "batchnorm_misuse",
+        Program(lambda: convnet(norm=True, momentum=1e-4), (STRIPES[0] * 3 + 4, STRIPES[1]),
+                optimizer=sgd(0.05), epochs=6),
+        Program(lambda: convnet(norm=True), STRIPES, optimizer=sgd(0.05), epochs=8),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_fault_is_named(name: str) -> None:
+    assert_named(CASES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_healthy_twin_is_left_alone(name: str) -> None:
+    assert_silent(CASES[name])
+
+
+WITH_DROPOUT = replace(FACTS, dropout=0.3)
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.2, False), (0.3, True)])
+def test_a_quarter_of_the_updates_in_evaluation_mode_is_too_much(share: float, found: bool) -> None:
+    modes = Modes(steps=200, steps_in_eval=int(200 * share), updates_read=20)
+    assert ("eval_mode_bug" in codes(history(facts=WITH_DROPOUT, modes=modes))) == found
+
+
+def test_the_mode_of_a_model_without_dropout_and_batch_norm_does_not_matter() -> None:
+    modes = Modes(steps=200, steps_in_eval=200, updates_read=20)
+    assert codes(history(modes=modes)) == []
+
+
+@pytest.mark.parametrize(("evaluations", "found"), [(0, True), (1, False)])
+def test_validation_in_training_mode_is_one_that_never_was_in_evaluation_mode(
+    evaluations: int, found: bool
+) -> None:
+    modes = Modes(steps=200, passes_in_training=3, passes_in_eval=evaluations, updates_read=20)
+    assert ("eval_mode_bug" in codes(history(facts=WITH_DROPOUT, modes=modes))) == found
+
+
+@pytest.mark.parametrize(("values", "found"), [(4, True), (16, False)])
+def test_statistics_of_four_values_are_too_few(values: int, found: bool) -> None:
+    norms = (NormReading("1", values, 0.1, 0.1, training=True, momentum=0.1),)
+    seen = history(facts=replace(FACTS, batch_norms=1, norms=1), readings=readings(norms=norms))
+    assert ("batchnorm_misuse" in codes(seen)) == found

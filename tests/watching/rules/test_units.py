@@ -1,0 +1,73 @@
+"""Units that no longer answer."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from tests.watching.programs import Program, blobs, mlp, rings
+from tests.watching.rules.histories import codes, history, readings, stuck, units
+from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.watching.readings import LayerReading
+
+BLOBS = blobs()
+
+
+def dead() -> nn.Module:
+    model = mlp(20, 5)
+    nn.init.constant_(model[0].bias, -30.0)
+    return model
+
+
+def saturated() -> nn.Module:
+    model = mlp(2, 2, activation=nn.Tanh)
+    for layer in (model[0], model[2]):
+        nn.init.uniform_(layer.bias, 15.0, 25.0)
+    return model
+
+
+CASES = {
+    "biases far below zero": Twins(
+        "dying_relu", Program(dead, BLOBS, epochs=6), Program(lambda: mlp(20, 5), BLOBS, epochs=6)
+    ),
+    "tanh at its ends": Twins(
+        "saturated_units",
+        Program(saturated, rings(), epochs=6),
+        Program(lambda: mlp(2, 2, activation=nn.Tanh), rings(), epochs=20),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_fault_is_named_with_its_layer(name: str) -> None:
+    assert_named(CASES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_healthy_twin_is_left_alone(name: str) -> None:
+    assert_silent(CASES[name])
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.95, True), (0.6, True), (0.4, False)])
+def test_more_than_half_of_the_units_must_be_dead(share: float, found: bool) -> None:
+    assert ("dying_relu" in codes(stuck(windows=[units(share)] * 6))) == found
+
+
+def test_units_that_answered_in_one_window_of_the_last_are_not_dead() -> None:
+    windows = [units(0.95)] * 5 + [units(0.2)]
+    assert "dying_relu" not in codes(stuck(windows=windows))
+
+
+def test_few_examples_are_too_few_to_call_a_unit_dead() -> None:
+    assert "dying_relu" not in codes(stuck(windows=[units(0.95, examples=10)] * 3))
+
+
+def test_sparse_units_of_a_training_that_learns_are_no_fault() -> None:
+    assert codes(history(windows=[units(0.7)] * 6)) == []
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.9, True), (0.5, False)])
+def test_more_than_sixty_per_cent_must_be_saturated(share: float, found: bool) -> None:
+    layers = (LayerReading("1", "tanh", 0.0, 1.0, share),)
+    seen = stuck(readings=readings(layers=layers))
+    assert ("saturated_units" in codes(seen)) == found

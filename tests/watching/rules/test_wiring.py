@@ -1,0 +1,162 @@
+"""What is wired wrongly in the loop or the graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tests.watching.programs import Program, adam, blobs, mlp, sgd
+from tests.watching.rules.histories import codes, history, readings, stuck
+from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.watching.history import Modes
+
+BLOBS = blobs()
+HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
+
+
+class Cut(nn.Module):
+    """Two parts, between which the graph may be cut."""
+
+    def __init__(self, cuts: bool) -> None:
+        super().__init__()
+        self.encoder, self.head, self.cuts = nn.Linear(20, 16), nn.Linear(16, 5), cuts
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = torch.tanh(self.encoder(x))
+        return self.head(code.detach() if self.cuts else code)
+
+
+class OwnReLU(torch.autograd.Function):
+    """A ReLU whose backward pass may have a wrong sign."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, sign: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.sign = sign
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return ctx.sign * gradient * (x > 0), None
+
+
+class OwnActivation(nn.Module):
+    def __init__(self, sign: float) -> None:
+        super().__init__()
+        self.sign = sign
+
+    def forward(self, x: Tensor) -> Tensor:
+        return OwnReLU.apply(x, self.sign)
+
+
+def derived(sign: float) -> nn.Module:
+    return nn.Sequential(nn.Linear(20, 16), OwnActivation(sign), nn.Linear(16, 5))
+
+
+def only_last(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(list(model.parameters())[-2:], lr=0.1)
+
+
+CASES = {
+    "gradients never set to zero": Twins(
+        "missing_zero_grad", Program(lambda: mlp(20, 5), BLOBS, zero=False, epochs=6), HEALTHY
+    ),
+    "the loss is negated": Twins(
+        "gradient_ascent",
+        Program(lambda: mlp(20, 5), BLOBS, lambda o, y: -functional.cross_entropy(o, y), epochs=4),
+        HEALTHY,
+    ),
+    "the optimiser maximises": Twins(
+        "gradient_ascent",
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(0.01, maximize=True), epochs=4),
+        HEALTHY,
+    ),
+    "the graph is cut": Twins(
+        "detach_inplace",
+        Program(lambda: Cut(True), BLOBS, epochs=6),
+        Program(lambda: Cut(False), BLOBS, epochs=6),
+    ),
+    "the optimiser has the last layer only": Twins(
+        "frozen_params", Program(lambda: mlp(20, 5), BLOBS, optimizer=only_last, epochs=6), HEALTHY
+    ),
+    "own backward pass with a wrong sign": Twins(
+        "wrong_backward",
+        Program(lambda: derived(-1.0), BLOBS, epochs=6, tell="all"),
+        Program(lambda: derived(1.0), BLOBS, epochs=6, tell="all"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_fault_is_named(name: str) -> None:
+    assert_named(CASES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_healthy_twin_is_left_alone(name: str) -> None:
+    assert_silent(CASES[name])
+
+
+def test_gradients_that_are_accumulated_on_purpose_are_no_fault() -> None:
+    program = Program(lambda: mlp(20, 5), BLOBS, accumulate=4, optimizer=sgd(0.3), epochs=12)
+    assert_silent(Twins("missing_zero_grad", program, program))
+
+
+def test_layers_that_are_frozen_on_purpose_are_no_fault() -> None:
+    def frozen() -> nn.Module:
+        model = mlp(20, 5)
+        model[0].requires_grad_(False)
+        return model
+
+    program = Program(frozen, BLOBS, epochs=6)
+    assert_silent(Twins("frozen_params", program, program))
+
+
+def test_adam_does_not_go_along_the_gradient_and_is_no_ascent() -> None:
+    program = Program(lambda: mlp(20, 5), BLOBS, optimizer=adam(3e-3), epochs=8)
+    assert_silent(Twins("gradient_ascent", program, program))
+
+
+@pytest.mark.parametrize(("kept", "found"), [(2, False), (3, False), (10, True)])
+def test_old_gradients_must_be_seen_on_many_steps(kept: int, found: bool) -> None:
+    old = readings(kept_gradient=True)
+    seen = (*old[:kept], *readings()[kept:])
+    assert ("missing_zero_grad" in codes(history(readings=seen))) == found
+
+
+def test_where_gradients_cannot_be_seen_nothing_is_said_of_them() -> None:
+    assert codes(history(readings=readings(kept_gradient=None))) == []
+
+
+@pytest.mark.parametrize(("cosine", "found"), [(0.9, True), (0.1, False), (-0.9, False)])
+def test_updates_along_the_gradient_are_an_ascent(cosine: float, found: bool) -> None:
+    assert ("gradient_ascent" in codes(stuck(readings=readings(cosine=cosine)))) == found
+
+
+@pytest.mark.parametrize(("lost", "found"), [(20, True), (19, False)])
+def test_the_graph_is_cut_only_where_no_step_has_a_gradient(lost: int, found: bool) -> None:
+    whole = readings()
+    first = replace(whole[0].parameters[0], has_gradient=False, gradient=float("nan"))
+    cut = readings(parameters=(first, *whole[0].parameters[1:]))
+    assert ("detach_inplace" in codes(stuck(readings=(*whole[lost:], *cut[:lost])))) == found
+
+
+def test_a_layer_that_never_ran_has_no_gradient_and_is_no_cut() -> None:
+    whole = readings()
+    first = replace(whole[0].parameters[0], has_gradient=False, gradient=float("nan"))
+    cut = readings(parameters=(first, *whole[0].parameters[1:]))
+    assert "detach_inplace" not in codes(stuck(readings=cut, called=frozenset(("2", "4"))))
+
+
+@pytest.mark.parametrize(("steps", "found"), [(99, False), (100, True)])
+def test_an_optimiser_that_never_made_a_step_is_named_after_a_hundred(
+    steps: int, found: bool
+) -> None:
+    idle = history(readings=(), modes=Modes(steps=steps))
+    assert ("frozen_params" in codes(idle)) == found
