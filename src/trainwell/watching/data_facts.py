@@ -37,6 +37,8 @@ class DataFacts:
             all have one other class.
         distinct: Distinct examples as a share of all.
         coincides: Whether examples can take so few values that some are alike by chance.
+        agreeing: Share of the examples that come again whose targets come again with them; 0
+            where targets take so few values that this says nothing.
         contradicted: Share of examples that another one of the same inputs and another class
             contradicts.
         commonest_target: Share of the commonest target of a regression.
@@ -64,6 +66,7 @@ class DataFacts:
     valid_misplaced: float = float("nan")
     distinct: float = 1.0
     coincides: bool = False
+    agreeing: float = 0.0
     contradicted: float = 0.0
     commonest_target: float = 0.0
     changed: float = float("nan")
@@ -167,6 +170,7 @@ def _look_at_targets(x: Tensor, y: Tensor, classes: bool) -> dict[str, Any]:
         "target_std": float(std),
         "target_mean": float(mean),
         "commonest_target": _share_of_commonest(y),
+        "agreeing": _share_of_agreeing(x, y.float()),
         "leak_column": column,
         "leak_strength": strength,
         "neighbour_fit": _fit_neighbours(x, y.float()),
@@ -249,6 +253,15 @@ def _share_of_commonest(y: Tensor) -> float:
 def _as_classes(y: Tensor) -> Tensor:
     y = y.reshape(len(y), -1)
     return y.argmax(1) if y.shape[1] > 1 else y[:, 0].round().long().clamp(min=0)
+
+
+def _share_of_agreeing(x: Tensor, y: Tensor) -> float:
+    if y.shape == x.shape or len(y.unique(dim=0)) < 20:
+        return 0.0  # of a reconstruction, or of a handful of values
+    _, groups, counts = hash_rows(x).unique(return_inverse=True, return_counts=True)
+    both = hash_rows(torch.cat([x, y], 1)).unique(return_inverse=True, return_counts=True)
+    again = counts[groups] > 1
+    return float((both[2][both[1]] > 1)[again].float().mean()) if bool(again.any()) else 0.0
 
 
 def _count_contradicted(x: Tensor, y: Tensor) -> float:

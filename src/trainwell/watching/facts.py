@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from trainwell.watching.hidden_modules import find_hidden
 from trainwell.watching.twins import count_twins
 
 NORMS = (
@@ -51,6 +52,8 @@ class Facts:
         twins: Share of hidden units that begin with the very weights of another unit.
         zero_rate: Names of the parameters in groups whose rate is zero at the start.
         first_sizes: Root mean square of each weight when the watcher was attached, by name.
+        hidden: Attributes that hold parameters of which neither model nor optimiser knows.
+        frozen: Names of the parameters that ask for no gradient.
     """
 
     optimizer: str = ""
@@ -76,6 +79,8 @@ class Facts:
     twins: float = math.nan
     zero_rate: tuple[str, ...] = ()
     first_sizes: Mapping[str, float] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+    frozen: tuple[str, ...] = ()
 
     @property
     def adaptive(self) -> bool:
@@ -115,6 +120,8 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         twins=count_twins(model),
         zero_rate=_list_zero_rate(groups, named),
         first_sizes=_measure_weights(named),
+        hidden=find_hidden(model, optimizer),
+        frozen=tuple(name for name, p in named if not p.requires_grad),
     )
 
 

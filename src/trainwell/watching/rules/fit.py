@@ -59,12 +59,14 @@ def _overfitting(history: History) -> Iterable[Finding]:
     rises = rise > 0.25 and ratio > 1.6
     far = gap > 0.15 and ratio > 2
     regression = not history.is_classification and not math.isfinite(gap)
-    if regression and valid and _recent(valid) - min(valid) < 0.05 * history.chance:
-        return  # next to nothing of what there is to be explained
     numbers = regression and ratio > 4 and rise > 0.08
+    if regression and valid and _recent(valid) - min(valid) < 0.05 * history.chance:
+        rises = numbers = False  # by next to nothing of what there is to be explained
+    if regression and train and valid:
+        numbers = numbers or (ratio > 8 and _recent(valid) - _recent(train) > 0.25 * history.chance)
     if train and _recent(train) - min(train) > 0.05 * max(train):
         return  # the training loss jumped as well
-    if not fits or not ((rises and (gap > 0.08 or not math.isfinite(gap))) or far or numbers):
+    if not fits or not ((rises and (gap > 0.1 or not math.isfinite(gap))) or far or numbers):
         return
     yield Finding(
         code="overfitting",

@@ -13,9 +13,9 @@ from trainwell.watching.rules.evidence import ENOUGH_STEPS, middle, skill, weigh
 
 def judge_initialisation(history: History) -> Iterable[Finding]:
     """Symmetry and scale of the first weights."""
-    symmetric = list(_symmetry(history))
-    yield from symmetric
-    if not symmetric:
+    found = [*_symmetry(history), *_nought(history)]
+    yield from found[:1]
+    if not found:
         yield from _scale(history)
 
 
@@ -37,6 +37,26 @@ def _symmetry(history: History) -> Iterable[Finding]:
         )
 
 
+def _nought(history: History) -> Iterable[Finding]:
+    """Weights of nought that stay so: each one's gradient is a multiple of another's value."""
+    last = next((r for r in reversed(history.readings) if r.parameters), None)
+    if last is None or history.trend.count < ENOUGH_STEPS:
+        return
+    zero = history.zero_at_start & set(history.facts.trainable)
+    stuck = [
+        p.name
+        for p in weights(last)
+        if p.name in zero and p.weight == 0 and p.has_gradient and p.gradient == 0
+    ]
+    if stuck:
+        yield _finding(
+            history,
+            {"weights": len(stuck)},
+            f"{', '.join(stuck[:3])} began at zero and stay there: their gradients are zero too.",
+            "Draw the weights at random.",
+        )
+
+
 def _scale(history: History) -> Iterable[Finding]:
     first = next((r for r in history.readings if r.parameters), None)
     young = history.trend.count < ENOUGH_STEPS and not history.trend.broken
@@ -48,8 +68,11 @@ def _scale(history: History) -> Iterable[Finding]:
         for p in weights(first)
         if p.fan_in > 1 and sizes.get(p.name, 0.0) > 0 and p.name in history.facts.trainable
     }
+    if history.facts.embeds:
+        # Rows of an embedding are not summed over.
+        gains = dict(list(gains.items())[1:])
     hidden = list(gains.values())[:-1] or list(gains.values())
-    if not hidden or history.facts.embeds:
+    if not hidden:
         return
     gain = middle(hidden)
     start = history.losses[0][1] / history.chance if history.chance > 0 else math.nan
@@ -74,7 +97,10 @@ def _scale(history: History) -> Iterable[Finding]:
             "Draw them with standard deviation sqrt(1 / fan_in); a smaller output layer starts "
             "nearer to a constant prediction.",
         )
-    elif gain > 3.5 and history.facts.norms == 0 and (skill(history) < 0.8 or not start < 20):
+    elif gain > 3.5 and (
+        (history.facts.norms == 0 and (skill(history) < 0.8 or not start < 20))
+        or (start > 50 and skill(history) < 0.97)
+    ):
         yield _finding(
             history,
             evidence,

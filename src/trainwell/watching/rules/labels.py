@@ -66,6 +66,8 @@ def _imbalance(history: History) -> Iterable[Finding]:
     ratio, recall = seen[common] / seen[rare], right[rare] / seen[rare]
     if ratio < 6 or recall > 0.3 or seen[rare] < 5 or right[common] < 0.7 * seen[common]:
         return
+    if _is_recognised(history, rare):
+        return
     rate = sum(right) / sum(seen)
     yield Finding(
         code="class_imbalance",
@@ -82,11 +84,21 @@ def _imbalance(history: History) -> Iterable[Finding]:
     )
 
 
+def _is_recognised(history: History, kind: int) -> bool:
+    """Whether most examples of a class are, in the validation."""
+    score = history.probe.valid if history.probe is not None else None
+    if score is None or kind >= len(score.seen) or score.seen[kind] < 5:
+        return False
+    return score.right[kind] > 0.5 * score.seen[kind]
+
+
 def _class_results(history: History) -> tuple[list[float], list[float]]:
     """Examples of each class and those that are right: on the data given, else as last seen."""
     probe = history.probe
-    if probe is not None and probe.on_train.seen:
-        return list(map(float, probe.on_train.seen)), list(map(float, probe.on_train.right))
+    scores = (probe.on_train, probe.train) if probe is not None else ()
+    for score in scores:
+        if score.seen:
+            return list(map(float, score.seen)), list(map(float, score.right))
     recent = [
         r.outputs for r in late(history, 0.25) if r.outputs is not None and r.outputs.target_counts
     ]
@@ -205,8 +217,10 @@ def _leaks(history: History) -> Iterable[Finding]:
         return
     share = data.shared / data.valid_examples if data.valid_examples else 0.0
     repeated = 1 - data.distinct
-    natural = data.coincides and share < max(3 * repeated, 0.05)
-    if share > 0.02 and data.shared >= 3 and data.distinct > 0.5 and not natural:
+    natural = data.coincides and data.agreeing < 0.9 and share < max(3 * repeated, 0.05)
+    # Inputs that were cut to a few values are another fault.
+    fine = data.distinct > 0.5 or data.agreeing > 0.9
+    if share > 0.02 and data.shared >= 3 and fine and not natural:
         yield Finding(
             code="train_val_leak",
             severity="error" if share > 0.2 else "warning",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from statistics import fmean
 
 from trainwell.findings import Finding
@@ -12,6 +13,7 @@ from trainwell.watching.rules.evidence import (
     ENOUGH_STEPS,
     first_rate,
     is_poor,
+    late,
     middle,
     skill,
     update_ratio,
@@ -94,7 +96,7 @@ def _too_low(history: History) -> Iterable[Finding]:
     trend, rate = history.trend, first_rate(history)
     if trend.count < 50 or skill(history) > 0.5 or trend.broken or _is_warming_up(history):
         return
-    ratio = update_ratio(history, history.readings[3:])
+    ratio = update_ratio(history, late(history))
     gradients = middle(middle(p.gradient for p in weights(r)) for r in history.readings)
     small_rate = rate < (5e-5 if history.facts.adaptive else 2e-4)
     # A small step that goes on in one direction would be a larger one at no risk.
@@ -179,6 +181,15 @@ def _schedule(history: History) -> Iterable[Finding]:
             "Let the rate fall over the training, after a short warm-up at most.",
         )  # fmt: skip
         return
+    resets = _count_resets(rates)
+    if resets >= 2 and is_poor(history):
+        yield _schedule_finding(
+            history, rates,
+            f"The learning rate rises and is thrown back to its beginning {resets} times, never "
+            "falling gradually: the warm-up begins anew each time.",
+            "Make the scheduler once, before the loop over the epochs.",
+        )  # fmt: skip
+        return
     gone = next(
         (
             k
@@ -213,6 +224,19 @@ def _schedule(history: History) -> Iterable[Finding]:
             f"The warm-up still goes on after {len(rates)} steps, at a rate of {rates[-1]:.2g}.",
             "Let the warm-up take a few per cent of the training.",
         )  # fmt: skip
+
+
+def _count_resets(rates: Sequence[float]) -> int:
+    """How often a rise over several steps ends in one fall to half or less; 0 if any is slow."""
+    resets = rising = 0
+    for before, now in pairwise(rates):
+        if now > before:
+            rising += 1
+        elif now < 0.5 * before and rising >= 4:
+            resets, rising = resets + 1, 0
+        elif now < before:
+            return 0
+    return resets
 
 
 def _was_falling(before: Sequence[float], after: Sequence[float]) -> bool:

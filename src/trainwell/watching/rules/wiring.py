@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from trainwell.findings import Finding
+from trainwell.findings import Finding, Severity
 from trainwell.watching.history import History
 from trainwell.watching.rules.evidence import accuracy, base_rate, is_poor, middle, skill
 
@@ -61,7 +61,7 @@ def _ascent(history: History) -> Iterable[Finding]:
     unlearns = (
         len(standard) >= 6
         and history.is_classification
-        and (graph is None or graph.is_classification)
+        and (graph is None or not graph.kind or graph.is_classification)
         and (graph is None or graph.kind != "nll")
         and ((len(opposite) >= 3 and all(opposite)) or accuracy(history) < 0.5 * base_rate(history))
         and middle(standard[-few:]) > 2 * middle(standard[:3])
@@ -138,6 +138,9 @@ def _frozen(history: History) -> Iterable[Finding]:
         if history.modes.steps >= 100 and not history.modes.updates_read:
             yield _frozen_finding(history, [], "the optimiser never made a step")
         return
+    if facts.hidden:
+        yield _hidden_finding(history)
+        return
     still = _unmoved(history)
     outside = [name for name in facts.outside if name in still]
     if facts.strangers and not facts.trainable:
@@ -160,6 +163,25 @@ def _frozen(history: History) -> Iterable[Finding]:
             yield _frozen_finding(
                 history, held, "they have gradients but their values are put back or never changed"
             )
+        elif facts.frozen and history.modes.steps >= 60 and is_poor(history):
+            yield _frozen_finding(
+                history, list(facts.frozen), "requires_grad is False", severity="warning"
+            )
+
+
+def _hidden_finding(history: History) -> Finding:
+    names = ", ".join(history.facts.hidden[:3])
+    return Finding(
+        code="frozen_params",
+        severity="error",
+        where=history.facts.hidden[0],
+        step=history.step,
+        evidence={"attributes": len(history.facts.hidden)},
+        cause=f"{names}: a plain list or dictionary holds layers with parameters, which neither "
+        "the model nor the optimiser knows of; they are never updated, moved or saved.",
+        remedy="Use nn.ModuleList, nn.ModuleDict, nn.ParameterList or nn.ParameterDict.",
+        reference="PyTorch documentation of ModuleList",
+    )
 
 
 def _unmoved(history: History) -> list[str]:
@@ -192,14 +214,16 @@ def _had_gradient(history: History, name: str) -> bool:
     )
 
 
-def _frozen_finding(history: History, names: list[str], why: str) -> Finding:
+def _frozen_finding(
+    history: History, names: list[str], why: str, severity: Severity | None = None
+) -> Finding:
     some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
     serious = is_poor(history) or len(names) > 0.5 * len(
         history.facts.trainable + history.facts.outside
     )
     return Finding(
         code="frozen_params",
-        severity="error" if serious else "warning",
+        severity=severity or ("error" if serious else "warning"),
         where=names[0] if names else "",
         step=history.step,
         evidence={"parameters": len(names), "steps": history.modes.steps},

@@ -1,0 +1,39 @@
+"""Layers that a model uses but does not know of: those in a plain list or dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from torch import nn
+
+
+def find_hidden(model: nn.Module, optimizer: Any) -> tuple[str, ...]:
+    """Attributes that hold trainable parameters of which neither model nor optimiser knows.
+
+    Args:
+        model: Whose modules are looked through, one level of containers deep.
+        optimizer: Any optimiser of torch.
+    """
+    groups = getattr(optimizer, "param_groups", [])
+    known = {id(p) for p in model.parameters()} | {id(p) for g in groups for p in g["params"]}
+    return tuple(
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if not name.startswith("_") and any(id(p) not in known for p in _parameters_in(value))
+    )
+
+
+def _parameters_in(value: object) -> Iterator[nn.Parameter]:
+    if isinstance(value, Mapping):
+        items: Iterable[object] = value.values()
+    elif isinstance(value, list | tuple):
+        items = value
+    else:
+        return
+    for item in items:
+        if isinstance(item, nn.Parameter) and item.requires_grad:
+            yield item
+        elif isinstance(item, nn.Module):
+            yield from (p for p in item.parameters() if p.requires_grad)
