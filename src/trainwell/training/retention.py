@@ -109,6 +109,20 @@ def rotate(
         _remove_published(path, disk)
 
 
+def remove_newer(folder: Path, path: Path, disk: Disk) -> None:
+    """Removes every checkpoint that sorts after one.
+
+    Args:
+        folder: Of all checkpoints.
+        path: A published one that stays.
+        disk: Where to.
+    """
+    for newer in list_checkpoints(folder):
+        if newer.name == path.name:
+            return
+        _remove_published(newer, disk)
+
+
 def _remove_published(path: Path, disk: Disk) -> None:
     """By way of another name, so that no published name ever holds a part of a checkpoint."""
     aside = path.with_name(temporary_name("deleting"))

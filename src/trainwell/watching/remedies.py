@@ -25,6 +25,20 @@ def propose_changes(code: Code, recipe: Recipe) -> list[Change]:
     return list(propose(recipe)) if propose is not None else []
 
 
+def propose_widely(code: Code, recipe: Recipe) -> list[Change]:
+    """As `propose_changes`, and what else brings about the same: momentum and penalties.
+
+    Args:
+        code: Of the finding.
+        recipe: Complete, of the run that showed it.
+    """
+    own = propose_changes(code, recipe)
+    if not own:
+        return []
+    others = [*_lower_momentum(recipe), *_lift_penalties(recipe)]
+    return [*own, *(change for change in others if change not in own)]
+
+
 def describe_change(change: Change) -> str:
     """A change in words, such as `"learning_rate = 0.01"`."""
     return ", ".join(f"{name} = {_show(value)}" for name, value in change.items())
