@@ -1,7 +1,7 @@
 """A training that mends itself: what a replay proves is put in force, and the training goes on.
 
-A remedy is tried in short replays from the first weights and, where that proves nothing, from those
-of the newest checkpoint. One that is confirmed changes the recipe, and the training starts again
+A remedy is tried in short replays from the first weights and, where that proves nothing and the
+training is under way, from those of the newest checkpoint. One that is confirmed changes the recipe, and the training starts again
 from its last good state. A repair of a training that had ended is taken back where the validation
 loss ends no lower for it.
 """
@@ -19,9 +19,14 @@ from torch.optim import Optimizer
 
 from trainwell.errors import NonFiniteError
 from trainwell.findings import Finding
-from trainwell.training.checkpoint import Checkpoint, newest_checkpoint
+from trainwell.training.checkpoint import Checkpoint
 from trainwell.training.fitting import run_training
-from trainwell.training.going_back import first_checkpoint, start_repair, take_back
+from trainwell.training.going_back import (
+    FIRST_STEP,
+    kept_checkpoints,
+    start_repair,
+    take_back,
+)
 from trainwell.training.observer import Observer
 from trainwell.training.recipe import Recipe
 from trainwell.training.repairs import (
@@ -38,7 +43,7 @@ from trainwell.training.signals import StopRequest
 from trainwell.training.step_watch import StepWatch
 from trainwell.training.watched_run import OpenWatch
 from trainwell.watching.causes import rank
-from trainwell.watching.remedies import PROPOSALS
+from trainwell.watching.remedies import MENDABLE
 from trainwell.watching.replay import CLEARLY_LOWER, STEPS, Proof, prove_best, replay, with_proof
 
 MOST_SUSPECTS = 3
@@ -185,10 +190,13 @@ class Mending:
 
     def _find(self, findings: Sequence[Finding], step: int, *, had_ended: bool) -> Repair | None:
         """The best remedy that is proved, as a repair."""
-        roots = _mendable(rank(findings))
-        fresh = [finding for finding in roots if finding.code not in self.tried]
-        self.tried.update(finding.code for finding in fresh)
+        roots = [root for root in rank(findings) if root.code not in self.tried]
+        self.tried.update(root.code for root in roots if root.severity != "note")
+        fresh = _mendable(roots)
         repairs = read_repairs(self.folder)
+        hopeless = [f for f in roots if f.severity == "error" and not _has_remedy(f)]
+        if hopeless:
+            self._say(hopeless, step, "that takes more than a change of the recipe")
         if not fresh or any(repair.status == "taken back" for repair in repairs):
             return None
         if len(repairs) >= self.setting.recipe.repair:
@@ -221,22 +229,18 @@ class Mending:
 
     def _try(self, suspect: Finding, *, had_ended: bool) -> Trial | None:
         """The best remedy of a suspect, if one is proved."""
-        first = first_checkpoint(self.folder.checkpoints)
-        found = newest_checkpoint(self.folder.checkpoints)
-        if first is None or found is None:
+        kept = kept_checkpoints(self.folder.checkpoints)
+        if not kept or kept[0].step != FIRST_STEP:
             return None
-        newest, setting = found[0], _uncompiled(self.setting)
-        steps = _choose_steps(setting.recipe)
+        setting, steps = _uncompiled(self.setting), _choose_steps(self.setting.recipe)
+        first, later = kept[0], kept[1:]
         proof = prove_best(suspect, setting, _weights(first), steps)
-        is_later = newest.step > first.step
-        if proof is None and is_later:
-            proof = prove_best(suspect, setting, _weights(newest), steps)
+        if proof is None and later and not had_ended:
+            proof = prove_best(suspect, setting, _weights(later[-1]), steps)
         if proof is None:
             return None
-        if had_ended or not is_later:
-            return Trial(suspect, proof, first.step)
-        is_good = _is_good_start(setting, proof, _weights(first), _weights(newest))
-        return Trial(suspect, proof, newest.step if is_good else first.step)
+        good = None if had_ended else _last_good(setting, proof, first, later)
+        return Trial(suspect, proof, good.step if good is not None else first.step)
 
     def _keep_outcome(self, valid_loss: float | None) -> None:
         """Says of the newest repair how the training ended with it."""
@@ -335,17 +339,20 @@ def _mendable(roots: Sequence[Finding]) -> list[Finding]:
 
 
 def _has_remedy(finding: Finding) -> bool:
-    return finding.code in PROPOSALS
+    return finding.code in MENDABLE
 
 
-def _is_good_start(
-    setting: Setting, proof: Proof, first: Mapping[str, Tensor], newest: Mapping[str, Tensor]
-) -> bool:
-    """Whether the newest weights have learned, and with the remedy go on to."""
-    before = replay(setting, first, proof.change, proof.steps)
-    later = replay(setting, newest, proof.change, proof.steps)
-    has_learned = later.start < before.start - CLEARLY_LOWER * abs(before.start)
-    return has_learned and later.end <= before.end
+def _last_good(
+    setting: Setting, proof: Proof, first: Checkpoint, later: Sequence[Checkpoint]
+) -> Checkpoint | None:
+    """The newest state that has learned something and, with the remedy, goes on to."""
+    afresh = replay(setting, _weights(first), proof.change, proof.steps)
+    for checkpoint in reversed(later):
+        found = replay(setting, _weights(checkpoint), proof.change, proof.steps)
+        has_learned = found.start < afresh.start - CLEARLY_LOWER * abs(afresh.start)
+        if has_learned and found.end <= afresh.end:
+            return checkpoint
+    return None
 
 
 def _choose_steps(recipe: Recipe) -> int:

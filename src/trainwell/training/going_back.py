@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,20 +76,27 @@ def finish_going_back(folder: RunFolder) -> None:
             _bring_back(folder, repair)
 
 
-def first_checkpoint(folder: Path) -> Checkpoint | None:
-    """The state before the first update; None where it is not kept or not whole.
+def kept_checkpoints(folder: Path) -> list[Checkpoint]:
+    """The whole checkpoints that are kept, one of each step, oldest first.
 
     Args:
         folder: Of all checkpoints.
     """
-    return _checkpoint_of(folder, FIRST_STEP)
+    found: dict[int, Checkpoint] = {}
+    for path in list_checkpoints(folder):
+        step = step_of(path)
+        if step is not None and step not in found:
+            with contextlib.suppress(CheckpointError):
+                found[step] = read_checkpoint(path)
+    return [found[step] for step in sorted(found)]
 
 
 def _put_in_force(folder: RunFolder, repair: Repair) -> Checkpoint:
     recipe = _read_recipe(folder).replace(**repair.change)
     folder.write_text(RECIPE, recipe.to_toml())
     folder.write_findings(_findings_of_checks(folder, repair))
-    checkpoint = _checkpoint_of(folder.checkpoints, repair.goes_on_from)
+    kept = {found.step: found for found in kept_checkpoints(folder.checkpoints)}
+    checkpoint = kept.get(repair.goes_on_from)
     if checkpoint is None:
         raise CheckpointError(
             f"no checkpoint of step {repair.goes_on_from} is whole",
@@ -140,17 +148,15 @@ def _go_back(folder: RunFolder, checkpoint: Checkpoint, recipe: Recipe) -> Check
         folder.checkpoints, gone_back, keep=recipe.keep, protect=protect, disk=folder.disk
     )
     remove_newer(folder.checkpoints, path, folder.disk)
+    newest = list_checkpoints(folder.checkpoints)[0]
+    if newest.name != path.name:
+        # A training that goes on would take it for where it stands.
+        raise CheckpointError(
+            "this newer checkpoint could not be removed",
+            where=str(newest),
+            remedy="Mend that, then resume the run",
+        )
     return gone_back
-
-
-def _checkpoint_of(folder: Path, step: int) -> Checkpoint | None:
-    for path in list_checkpoints(folder):
-        if step_of(path) == step:
-            try:
-                return read_checkpoint(path)
-            except CheckpointError:
-                continue
-    return None
 
 
 def _read_recipe(folder: RunFolder) -> Recipe:

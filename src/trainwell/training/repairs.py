@@ -157,4 +157,4 @@ def reached_valid_loss(folder: RunFolder, *, keeps_best: bool) -> float | None:
 
 
 def _show(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

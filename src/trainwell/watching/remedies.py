@@ -32,9 +32,9 @@ def propose_widely(code: Code, recipe: Recipe) -> list[Change]:
         code: Of the finding.
         recipe: Complete, of the run that showed it.
     """
-    own = propose_changes(code, recipe)
-    if not own:
+    if code not in MENDABLE:
         return []
+    own = list(MENDABLE[code](recipe))
     others = [*_lower_momentum(recipe), *_lift_penalties(recipe)]
     return [*own, *(change for change in others if change not in own)]
 
@@ -73,6 +73,14 @@ PROPOSALS: Mapping[Code, Callable[[Recipe], Sequence[Change]]] = {
     "momentum_too_high": _lower_momentum,
     "over_regularised": _lift_penalties,
 }
+
+MENDABLE: Mapping[Code, Callable[[Recipe], Sequence[Change]]] = {
+    **PROPOSALS,
+    "lr_schedule": _lower_rate,
+}
+"""What a repair may try: a replay has no schedule, so it can prove a lower rate against one that
+rises too far, but says nothing against one that falls too early.
+"""
 
 
 def _show(value: Any) -> str:
