@@ -1,9 +1,9 @@
 """A training that mends itself: what a replay proves is put in force, and the training goes on.
 
 A remedy is tried in short replays from the first weights and, where that proves nothing and the
-training is under way, from those of the newest checkpoint. One that is confirmed changes the recipe, and the training starts again
-from its last good state. A repair of a training that had ended is taken back where the validation
-loss ends no lower for it.
+training is under way, from those of the newest checkpoint. One that is confirmed changes the
+recipe, and the training starts again from its last good state. A repair of a training that had
+ended is taken back where the validation loss ends no lower for it.
 """
 
 from __future__ import annotations

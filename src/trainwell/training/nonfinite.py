@@ -16,6 +16,7 @@ from trainwell.errors import NonFiniteError
 from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import make_objective
+from trainwell.training.calling_line import find_calling_line
 
 
 def explain_non_finite(
@@ -42,18 +43,20 @@ def explain_non_finite(
     """
     replica = copy.deepcopy(model)
     with precision:
-        layer, outputs = find_first_layer(replica, batch.inputs)
+        layer, source, outputs = find_first_layer(replica, batch.inputs)
         _, value = make_objective(replica, loss)(batch.inputs, batch.targets)
     rows = ids[_bad_rows(batch, outputs)].tolist()
     value.backward()
     seen = _describe_seen(replica, value.detach())
-    origin = f"; the first values that are not finite come out of {layer}" if layer else ""
+    called = f", called in {source}" if source else ""
+    origin = f"; the first values that are not finite come out of {layer}{called}" if layer else ""
     named = f"; rows {', '.join(map(str, rows[:10]))}" if rows else ""
     return NonFiniteError(
         f"{seen} at step {step}, batch {batch_number} of its epoch{origin}{named}. "
         "The update was not made",
         step=step,
         layer=layer,
+        source=source,
         remedy="Lower the learning rate, clip the gradients (clip_norm), or look at these rows",
     )
 
@@ -78,6 +81,7 @@ def describe_non_finite(error: NonFiniteError) -> Finding:
         evidence={"step": error.step},
         cause=f"{error.found}.",
         remedy=f"{error.remedy}.",
+        source=error.source,
     )
 
 
@@ -107,16 +111,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def find_first_layer(model: nn.Module, inputs: Tensor) -> tuple[str, Tensor]:
-    """The first leaf module whose output is not finite (empty if none), and the model's outputs."""
+def find_first_layer(model: nn.Module, inputs: Tensor) -> tuple[str, str, Tensor]:
+    """The first leaf module whose output is not finite, the line of the user's code that calls it
+    (both empty if there is none), and the model's outputs.
+    """
     if not bool(torch.isfinite(inputs).all()):
-        return "the inputs", model(inputs)
-    found: list[str] = []
+        return "the inputs", "", model(inputs)
+    found: list[tuple[str, str]] = []
 
     def look(name: str) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             if not found and _is_bad(output):
-                found.append(f"layer {name!r}")
+                found.append((f"layer {name!r}", find_calling_line(model)))
 
         return hook
 
@@ -128,7 +134,8 @@ def find_first_layer(model: nn.Module, inputs: Tensor) -> tuple[str, Tensor]:
     outputs = model(inputs)
     for handle in handles:
         handle.remove()
-    return (found[0] if found else ""), outputs
+    layer, source = found[0] if found else ("", "")
+    return layer, source, outputs
 
 
 def _bad_rows(batch: Batch, outputs: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -45,12 +45,14 @@ class NanOrigin:
         where: Layer, parameter or operation; empty where unknown.
         rows: Of the batch, which are the cause; empty where unknown.
         source: `"inputs"`, `"targets"`, `"layer"`, `"loss"`, `"weights"` or empty.
+        line: Of the user's code that made it, such as `"model.py:31"`; empty where unknown.
     """
 
     step: int
     where: str = ""
     rows: tuple[int, ...] = ()
     source: str = ""
+    line: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class History:
         eval_inputs: `(mean, standard deviation)` of inputs of passes without gradients.
         called: Layers with weights whose forward pass ran with gradients.
         detached: Layers after which a tensor was cut from its graph.
+        lines: Of the user's code, by kind and layer; see `sources`.
     """
 
     facts: Facts
@@ -88,6 +91,7 @@ class History:
     eval_inputs: Sequence[tuple[float, float]] = ()
     called: frozenset[str] = frozenset()
     detached: tuple[str, ...] = ()
+    lines: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
     @property
     def step(self) -> int:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from trainwell.training.calling_line import find_calling_line
 from trainwell.watching.batch_readings import first_tensor
 from trainwell.watching.history import NanOrigin
 from trainwell.watching.undisturbed import replicate, untouched_randomness
@@ -91,7 +92,7 @@ def _run_again(
         outputs = first_tensor(replica(*batch.args, **batch.kwargs))
     finder.release()
     if finder.where:
-        return NanOrigin(step, finder.where, finder.rows, "layer")
+        return NanOrigin(step, finder.where, finder.rows, "layer", finder.line)
     if outputs is not None and batch.targets is not None and loss_fn is not None:
         with torch.no_grad():
             loss = loss_fn(outputs, batch.targets)
@@ -107,6 +108,8 @@ class _Finder(TorchFunctionMode):
         super().__init__()
         self.where = ""
         self.rows: tuple[int, ...] = ()
+        self.line = ""
+        self._model = model
         self._path: list[str] = []
         self._handles: list[Any] = []
         for name, module in model.named_modules():
@@ -140,6 +143,7 @@ class _Finder(TorchFunctionMode):
             name = getattr(func, "__name__", str(func)).strip("_")
             self.where = f"{name} in layer {layer!r}" if layer else name
             self.rows = _bad_rows(values)
+            self.line = find_calling_line(self._model)
         return result
 
 
