@@ -20,7 +20,7 @@ from tests.training.disks import FAST, FailingDisk, memory_folder
 from trainwell.cli.main import main
 from trainwell.errors import NonFiniteError, RunFolderError
 from trainwell.findings import Finding
-from trainwell.training.checkpoint import newest_checkpoint
+from trainwell.training.checkpoint import NonFiniteWeightsError, newest_checkpoint
 from trainwell.training.fingerprint import digest_recipe
 from trainwell.training.going_back import finish_going_back, start_repair, take_back
 from trainwell.training.observer import Progress
@@ -70,6 +70,31 @@ def test_a_repair_from_the_start_is_the_training_that_the_new_recipe_gives(tmp_p
     again = tw.fit("mlp", "iris", run.recipe.replace(repair=0), out=tmp_path / "again")
     assert again.weights_sha256 == run.weights_sha256
     assert [row["kind"] for row in again.history] == [row["kind"] for row in run.history]
+
+
+class Normed(nn.Module):
+    """Its loss stays finite while its running statistics overflow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Linear(16, 16), nn.BatchNorm1d(16)
+        )
+        self.out = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(torch.tanh(self.layers(x)))
+
+
+def test_weights_that_cannot_be_saved_are_a_divergence_like_any_other(tmp_path: Path) -> None:
+    wild = IRIS.replace(learning_rate=1e4, warmup=0.0)
+    with pytest.raises(NonFiniteWeightsError):
+        tw.fit(Normed(), "iris", wild.replace(repair=0), out=tmp_path / "plain")
+    found = RunFolder.open(tmp_path / "plain").read_findings()
+    assert "exploding_or_nan" in {row["code"] for row in found}
+    run = tw.fit(Normed(), "iris", wild.replace(repair=3), out=tmp_path / "run")
+    assert run.repairs and run.metrics["test_accuracy"] > 0.85
 
 
 def test_a_healthy_run_is_the_same_to_the_bit_with_and_without_repair(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from trainwell.errors import NonFiniteError
 from trainwell.findings import Finding
-from trainwell.training.checkpoint import Checkpoint
+from trainwell.training.checkpoint import Checkpoint, NonFiniteWeightsError
 from trainwell.training.fitting import run_training
 from trainwell.training.going_back import (
     FIRST_STEP,
@@ -72,7 +72,8 @@ def run_repairing(
 
     Raises:
         Interrupted: A signal asked to stop; everything is saved.
-        NonFiniteError: A loss or gradient was not finite, and no remedy was proved.
+        NonFiniteError, NonFiniteWeightsError: A loss, a gradient or a weight was not finite, and
+            no remedy was proved.
     """
     while True:
         mending = Mending(folder, setting)
@@ -82,7 +83,7 @@ def run_repairing(
             return
         except StartAgain as again:
             repair = again.repair
-        except NonFiniteError as error:
+        except (NonFiniteError, NonFiniteWeightsError) as error:
             found = mending.after_failure(error.step)
             if found is None:
                 raise

@@ -15,7 +15,7 @@ from trainwell.errors import ModelError, NonFiniteError, TrainwellError
 from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Generative, Prepared
-from trainwell.training.checkpoint import Checkpoint
+from trainwell.training.checkpoint import Checkpoint, NonFiniteWeightsError
 from trainwell.training.compilation import resolve_compilation
 from trainwell.training.contact_sheet import show_augmented
 from trainwell.training.digest import digest_weights
@@ -23,7 +23,11 @@ from trainwell.training.environment import choose_device, describe_environment
 from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
 from trainwell.training.fingerprint import fingerprint
 from trainwell.training.going_back import FIRST_STEP
-from trainwell.training.nonfinite import describe_non_finite, describe_unmeasured
+from trainwell.training.nonfinite import (
+    describe_non_finite,
+    describe_non_finite_weights,
+    describe_unmeasured,
+)
 from trainwell.training.observer import Observer, Progress
 from trainwell.training.own_code import name_of
 from trainwell.training.precision import Resolved, resolve_precision
@@ -243,6 +247,12 @@ def run_training(
             error.run_folder = str(folder.path)
             watched.close()
             _keep_finding(folder, describe_non_finite(error))
+            _tell_ended(observers, "not_finite")
+            raise
+        except NonFiniteWeightsError as error:
+            watched.close()
+            _keep_finding(folder, describe_non_finite_weights(error))
+            folder.note("failed", str(error))
             _tell_ended(observers, "not_finite")
             raise
         except StartAgain:

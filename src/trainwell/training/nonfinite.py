@@ -17,6 +17,7 @@ from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import make_objective
 from trainwell.training.calling_line import find_calling_line
+from trainwell.training.checkpoint import NonFiniteWeightsError
 
 
 def explain_non_finite(
@@ -82,6 +83,20 @@ def describe_non_finite(error: NonFiniteError) -> Finding:
         cause=f"{error.found}.",
         remedy=f"{error.remedy}.",
         source=error.source,
+    )
+
+
+def describe_non_finite_weights(error: NonFiniteWeightsError) -> Finding:
+    """The finding that a run keeps of weights that were not saved."""
+    return Finding(
+        code="exploding_or_nan",
+        severity="error",
+        where=error.name,
+        step=error.step,
+        evidence={"step": error.step},
+        cause=f"{error.name} is not finite after step {error.step}: the updates, or what flows "
+        "through the layers, had grown too large.",
+        remedy="Lower the learning rate, or clip the gradients (clip_norm).",
     )
 
 
