@@ -24,6 +24,7 @@ from trainwell.explanation import Explanation
 from trainwell.models.catalogue import ModelSpec, create, find_entry, rebuild, spec_of
 from trainwell.nn.losses import Loss
 from trainwell.optim.optimizers import find_optimizer
+from trainwell.repairing import run_repairing
 from trainwell.run import Run
 from trainwell.training.about import read_about, read_result
 from trainwell.training.checkpoint import Checkpoint, Damaged, newest_checkpoint, quarantine
@@ -39,6 +40,7 @@ from trainwell.training.fitting import (
     run_training,
     write_parts,
 )
+from trainwell.training.going_back import finish_going_back
 from trainwell.training.observer import Observer
 from trainwell.training.precision import PLAIN, Resolved
 from trainwell.training.recipe import DEFAULT_OPTIMIZER, Recipe
@@ -100,7 +102,8 @@ def fit(
             if complete.check:
                 check_before_training(folder, setting, f"{title_of(module)} on {dataset.name}")
             described = describe_run(folder.path.name, setting, about)
-            run_training(folder, setting, stop, described, observers, _watching(complete))
+            train = run_repairing if complete.repair else run_training
+            train(folder, setting, stop, described, observers, _watching(complete))
         return Run(folder, module, dataset, loss_fn)
 
 
@@ -153,6 +156,7 @@ def resume(
     folder = RunFolder.open(path)
     with StopRequest() as stop, folder.lock():
         about = read_about(folder)
+        finish_going_back(folder)
         saved = Recipe.from_toml(folder.read_text("recipe.toml"), where="recipe.toml")
         recipe = saved.with_settings(settings or {})
         checkpoint, damaged = _find_checkpoint(folder)
@@ -181,7 +185,8 @@ def resume(
                 folder.note("changed", f"resumed although {', '.join(changes)} changed")
                 folder.write_text("recipe.toml", recipe.to_toml())
             folder.note("resumed", f"resumed at step {checkpoint.step}", step=checkpoint.step)
-            run_training(folder, prepared, stop, checkpoint, observers, _watching(recipe))
+            train = run_repairing if recipe.repair else run_training
+            train(folder, prepared, stop, checkpoint, observers, _watching(recipe))
         return Run(folder, module, dataset, loss_fn)
 
 

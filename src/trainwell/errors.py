@@ -48,12 +48,15 @@ class NonFiniteError(TrainwellError):
     Attributes:
         step: Number of the update that was not made, from 1.
         layer: Where the first value that is not finite came from; empty where unknown.
+        source: File and line of the user's code that called it; empty where unknown.
         run_folder: Of the run, which holds the finding; empty before there is one.
     """
 
-    def __init__(self, found: str, *, step: int, layer: str = "", remedy: str = "") -> None:
+    def __init__(
+        self, found: str, *, step: int, layer: str = "", source: str = "", remedy: str = ""
+    ) -> None:
         super().__init__(found, remedy=remedy)
-        self.step, self.layer = step, layer
+        self.step, self.layer, self.source = step, layer, source
         self.run_folder = ""
 
 

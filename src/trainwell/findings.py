@@ -60,6 +60,8 @@ class Finding:
         remedy: What to do, as a sentence.
         reference: Where the rule comes from (author, year).
         effects: Findings that follow from this one.
+        source: File and line of the user's code that made it, such as `"model.py:31"`; empty
+            where that is not known.
 
     Raises:
         ValueError: The code or the severity is not of the closed vocabulary.
@@ -74,6 +76,7 @@ class Finding:
     remedy: str = ""
     reference: str = ""
     effects: tuple[Finding, ...] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
         if self.code not in CODES:
@@ -93,6 +96,7 @@ class Finding:
             "remedy": self.remedy,
             "reference": self.reference,
             "effects": [effect.to_dict() for effect in self.effects],
+            "source": self.source,
         }
 
     @classmethod

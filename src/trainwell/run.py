@@ -26,6 +26,7 @@ from trainwell.training.fitting import prepare, refuse_missing_loss
 from trainwell.training.metrics import is_classification, predict_classes
 from trainwell.training.precision import Resolved
 from trainwell.training.recipe import Recipe
+from trainwell.training.repairs import Repair, read_repairs
 from trainwell.training.run_folder import RunFolder
 from trainwell.training.views import AveragedViews
 
@@ -114,6 +115,11 @@ class Run:
     def findings(self) -> list[Finding]:
         """What was found wrong, most likely root cause first."""
         return [Finding.from_dict(row) for row in self.run_folder.read_findings()]
+
+    @property
+    def repairs(self) -> list[Repair]:
+        """The remedies that were proved and put in force, in order; see the recipe's `repair`."""
+        return read_repairs(self.run_folder)
 
     @property
     def weights_sha256(self) -> str:

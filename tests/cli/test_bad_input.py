@@ -800,7 +800,8 @@ def test_json_of_fit_is_one_document_with_the_promised_names(
     folder = tmp_path / "run"
     assert main(["fit", "iris", "--epochs", "2", "--out", str(folder), "--json"]) == 0
     document = json.loads(capfd.readouterr().out)
-    wanted = {"run", "epochs", "steps", "seconds", "metrics", "findings", "notes", "weights_sha256"}
+    wanted = {"run", "epochs", "steps", "seconds", "metrics", "findings", "repairs", "notes"}
+    wanted |= {"weights_sha256"}
     assert set(document) == wanted
     assert document["epochs"] == 2
     names = {f"{s}_{m}" for s in ("train", "valid", "test") for m in ("loss", "accuracy")}

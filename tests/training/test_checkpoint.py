@@ -232,6 +232,18 @@ def test_a14_another_content_for_a_step_is_published_beside_the_old_one(folder: 
     assert names(folder) == ["step-000001", "step-000002.1"]
 
 
+def test_a14_the_newest_content_of_a_step_sorts_last_however_often_it_is_saved(
+    folder: Path,
+) -> None:
+    for number in range(4):
+        prints = {"recipe": str(number)}
+        changed = dataclasses.replace(make_checkpoint(2), fingerprints=prints)
+        path = save_checkpoint(folder, changed, keep=2, disk=FAST)
+        assert list_checkpoints(folder)[0] == path
+        found = newest_checkpoint(folder)
+        assert found is not None and found[0].fingerprints == prints
+
+
 def test_a14_a_leftover_of_the_same_step_does_not_stop_a_save(folder: Path) -> None:
     folder.mkdir()
     (folder / "step-000002").mkdir()

@@ -184,6 +184,15 @@ def test_b14_more_epochs_need_permission_and_then_are_trained(tmp_path: Path) ->
     assert run.recipe.epochs == 6
 
 
+def test_b14_changed_settings_of_the_optimiser_are_those_that_train_on(tmp_path: Path) -> None:
+    ends = {}
+    for name, settings in {"as_it_was": {}, "changed": {"momentum": "0.1"}}.items():
+        folder = interrupted_run(tmp_path / name)
+        run = tw.resume(folder, model=Noisy(), settings=settings, allow_change=True)
+        ends[name] = run.weights_sha256
+    assert ends["changed"] != ends["as_it_was"]
+
+
 def test_b14_b16_changed_data_and_a_changed_split_are_refused(tmp_path: Path) -> None:
     x = numpy.random.default_rng(0).normal(size=(100, 2))
     y = (x[:, 0] > 0).astype(int)

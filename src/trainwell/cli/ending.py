@@ -11,6 +11,7 @@ from trainwell.cli.progress import describe_finding
 if TYPE_CHECKING:
     from trainwell.errors import NonFiniteError
     from trainwell.run import Run
+    from trainwell.training.run_folder import RunFolder
 
 
 def tell_end(run: Run, *, as_json: bool, with_report: bool) -> int:
@@ -28,6 +29,7 @@ def tell_end(run: Run, *, as_json: bool, with_report: bool) -> int:
     discipline = describe_test_reads(count_test_reads(run.run_folder))
     if discipline:
         say(discipline)
+    tell_repairs(run.run_folder)
     for finding in findings:
         say(describe_finding(finding))
     if not findings:
@@ -41,6 +43,7 @@ def tell_end(run: Run, *, as_json: bool, with_report: bool) -> int:
 def tell_divergence(error: NonFiniteError, *, as_json: bool, with_report: bool) -> int:
     """Says why the training stopped and what the run holds; gives the exit status."""
     from trainwell.report import write_report
+    from trainwell.training.repairs import read_repairs
     from trainwell.training.run_folder import RunFolder
 
     folder = RunFolder.open(error.run_folder)
@@ -56,15 +59,28 @@ def tell_divergence(error: NonFiniteError, *, as_json: bool, with_report: bool) 
                 "seconds": None,
                 "metrics": scores,
                 "findings": folder.read_findings(),
+                "repairs": [repair.to_dict() for repair in read_repairs(folder)],
                 "notes": folder.read_json("run.json")["data"]["notes"],
                 "weights_sha256": None,
             }
         )
+    tell_repairs(folder)
     say(f"error: {error}")
     say(f"run     {error.run_folder}")
     if with_report:
         say(f"report  {write_report(error.run_folder)}")
     return SOMETHING_WRONG
+
+
+def tell_repairs(folder: RunFolder) -> None:
+    """Says what was repaired in a run, how that ended, and what could not be."""
+    from trainwell.training.repairs import NOT_REPAIRED, read_repairs
+
+    for repair in read_repairs(folder):
+        say(str(repair))
+    for event in folder.read_events():
+        if event["event"] == NOT_REPAIRED:
+            say(event["message"])
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -77,6 +93,7 @@ def describe(run: Run) -> dict[str, Any]:
         "seconds": result["seconds"],
         "metrics": result["metrics"],
         "findings": [finding.to_dict() for finding in run.findings],
+        "repairs": [repair.to_dict() for repair in run.repairs],
         "notes": run.about["data"]["notes"],
         "weights_sha256": result["weights_sha256"],
     }

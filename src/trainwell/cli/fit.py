@@ -12,6 +12,8 @@ from trainwell.cli.progress import choose_progress
 from trainwell.cli.proofs import tell_proofs
 from trainwell.errors import NonFiniteError
 
+USUAL_REPAIRS = 3
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `fit`."""
@@ -33,6 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="try the remedies of what was found out, in short replays, when the training ends",
     )
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="change the recipe where short replays prove a remedy, and go on from the last good "
+        f"state, at most {USUAL_REPAIRS} times (--set repair=N: at most N times)",
+    )
     parser.add_argument("--no-report", action="store_true", help="do not write report.html")
 
 
@@ -41,17 +49,20 @@ def run(options: argparse.Namespace) -> int:
     plan = read_plan(options)
     from trainwell.api import explain, fit
 
+    recipe = plan.recipe
+    if options.repair and not recipe.repair:
+        recipe = recipe.replace(repair=USUAL_REPAIRS)
     if options.folds is not None:
-        return fit_folds(plan.build, plan.name, plan.data, plan.recipe, options)
+        return fit_folds(plan.build, plan.name, plan.data, recipe, options)
     model = plan.build(plan.data)
     if options.explain:
-        return tell_plan(explain(model, plan.data, plan.recipe), as_json=options.json)
+        return tell_plan(explain(model, plan.data, recipe), as_json=options.json)
     telling = {"as_json": options.json, "with_report": not options.no_report}
     try:
         finished = fit(
             model,
             plan.data,
-            plan.recipe,
+            recipe,
             out=options.out,
             model_origin=plan.name,
             observers=[choose_progress()],

@@ -85,6 +85,8 @@ def tell_folds(result: CrossValidation, *, as_json: bool, with_report: bool) -> 
     for number, error in result.failures.items():
         say(f"error: fold {number}: {error}")
     for fold in result.outcomes:
+        for repair in fold.run.repairs if fold.run else ():
+            say(f"fold {fold.number}: {repair}")
         for finding in fold.run.findings if fold.run else ():
             say(f"fold {fold.number}: {finding.severity}: {finding.code} {finding.cause}")
     say(f"folds   {result.path}")

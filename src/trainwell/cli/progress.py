@@ -47,7 +47,9 @@ def describe_start(progress: Progress) -> list[str]:
 def describe_finding(finding: Finding) -> str:
     """One line on what is wrong."""
     where = f" {finding.where}" if finding.where else ""
-    line = f"{finding.severity}: {finding.code}{where}: {finding.cause} {finding.remedy}"
+    source = f" ({finding.source})" if finding.source else ""
+    told = f"{finding.cause} {finding.remedy}"
+    line = f"{finding.severity}: {finding.code}{where}{source}: {told}"
     return plain(" ".join(line.split()))
 
 

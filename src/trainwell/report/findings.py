@@ -20,10 +20,11 @@ def show_finding(finding: Mapping[str, Any]) -> str:
     severity = finding["severity"] if finding["severity"] in ("error", "warning") else "note"
     effects = "".join(map(show_finding, finding.get("effects", ())))
     where = f" in {text(finding['where'])}" if finding.get("where") else ""
+    source = f", {text(finding['source'])}" if finding.get("source") else ""
     since = f", step {text(finding['step'])}" if finding.get("step") is not None else ""
     return (
-        f'<article class="{severity}"><h3>{text(finding["code"])}<small>{severity}{where}{since}'
-        f"</small></h3><p>{text(finding.get('cause'))}</p><p><b>Remedy.</b> "
+        f'<article class="{severity}"><h3>{text(finding["code"])}<small>{severity}{where}{source}'
+        f"{since}</small></h3><p>{text(finding.get('cause'))}</p><p><b>Remedy.</b> "
         f"{text(finding.get('remedy'))}</p>{facts(finding.get('evidence', {}).items())}"
         f"{effects}</article>"
     )

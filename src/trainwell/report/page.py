@@ -14,7 +14,9 @@ from trainwell.report.markup import facts, section, text
 from trainwell.report.mistakes import show_evaluation
 from trainwell.report.pictures import show_contact_sheet
 from trainwell.report.planned_rate import read_forecast
+from trainwell.report.repairs import show_repairs
 from trainwell.training.discipline import count_test_reads, describe_test_reads
+from trainwell.training.repairs import read_repairs
 from trainwell.training.run_folder import RunFolder
 
 QUIET_EVENTS = ("epoch",)
@@ -50,6 +52,7 @@ def render(folder: RunFolder) -> str:
         [
             show_headline(folder.path.name, about, result, metrics, discipline),
             show_findings(folder.read_findings()),
+            show_repairs(read_repairs(folder)),
             section("Training", f'<div class="curves">{curves}</div>'),
             show_evaluation(evaluation),
             show_contact_sheet(evaluation),

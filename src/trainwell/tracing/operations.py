@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from trainwell.tracing.calling_line import shorten
 from trainwell.tracing.tensors import has_nan, is_finite, iterate_tensors
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -171,7 +172,7 @@ def find_line() -> str:
             if path != __file__:
                 return ""
         elif not path.startswith(_TORCH):
-            return f"{Path(path).name}, line {frame.f_lineno}"
+            return f"{shorten(path)}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
 

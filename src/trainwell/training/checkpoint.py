@@ -43,6 +43,7 @@ __all__ = [
     "Damaged",
     "DamagedError",
     "NewerFormatError",
+    "NonFiniteWeightsError",
     "UnreadableError",
     "list_checkpoints",
     "newest_checkpoint",
@@ -338,15 +339,29 @@ def _list(folder: Path) -> list[Path]:
         raise UnreadableError(f"cannot be read: {error.strerror}", where=str(folder)) from error
 
 
+class NonFiniteWeightsError(CheckpointError):
+    """Weights are not finite, and are not saved.
+
+    Args:
+        step: Updates made.
+        name: Of the tensor.
+        stem: What it belongs to, such as `"weights"`.
+    """
+
+    def __init__(self, step: int, name: str, stem: str) -> None:
+        super().__init__(
+            f"{name} of {stem} has values that are not finite; such weights are not saved",
+            where=f"step {step}",
+            remedy="Resume from the checkpoint before it, with a lower learning rate",
+        )
+        self.step, self.name = step, name
+
+
 def _refuse_non_finite(checkpoint: Checkpoint) -> None:
     for stem in WEIGHTS:
         for name, tensor in checkpoint.tensors.get(stem, {}).items():
             if not _is_sound(tensor.detach()):
-                raise CheckpointError(
-                    f"{name} of {stem} has values that are not finite; such weights are not saved",
-                    where=f"step {checkpoint.step}",
-                    remedy="Resume from the checkpoint before it, with a lower learning rate",
-                )
+                raise NonFiniteWeightsError(checkpoint.step, name, stem)
 
 
 def _is_sound(tensor: Tensor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,14 +15,19 @@ from trainwell.errors import ModelError, NonFiniteError, TrainwellError
 from trainwell.findings import Finding
 from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Generative, Prepared
-from trainwell.training.checkpoint import Checkpoint
+from trainwell.training.checkpoint import Checkpoint, NonFiniteWeightsError
 from trainwell.training.compilation import resolve_compilation
 from trainwell.training.contact_sheet import show_augmented
 from trainwell.training.digest import digest_weights
 from trainwell.training.environment import choose_device, describe_environment
 from trainwell.training.final_evaluation import SAMPLES, describe_evaluation, show_samples
 from trainwell.training.fingerprint import fingerprint
-from trainwell.training.nonfinite import describe_non_finite, describe_unmeasured
+from trainwell.training.going_back import FIRST_STEP
+from trainwell.training.nonfinite import (
+    describe_non_finite,
+    describe_non_finite_weights,
+    describe_unmeasured,
+)
 from trainwell.training.observer import Observer, Progress
 from trainwell.training.own_code import name_of
 from trainwell.training.precision import Resolved, resolve_precision
@@ -30,6 +35,7 @@ from trainwell.training.randomness import RunRandomness
 from trainwell.training.recipe import Recipe
 from trainwell.training.recording import RunRecorder
 from trainwell.training.refusals import refuse_untrainable
+from trainwell.training.repairs import StartAgain, read_repairs
 from trainwell.training.run_folder import RunFolder
 from trainwell.training.session import Session, Setting
 from trainwell.training.signals import StopRequest
@@ -193,6 +199,7 @@ def run_training(
     start: Checkpoint | Mapping[str, Any],
     observers: Sequence[Observer],
     open_watch: OpenWatch | None = None,
+    look_back: Callable[[], None] | None = None,
 ) -> None:
     """Trains to the end, and writes how it ended.
 
@@ -204,8 +211,10 @@ def run_training(
             which is written once there is a checkpoint: what has a `run.json` can be resumed.
         observers: Told of every reading.
         open_watch: Attaches who looks at every update; None: nobody does.
+        look_back: Called when the last update was made, before anything is evaluated.
 
     Raises:
+        StartAgain: Who looks at the updates, or back at them, wants another training.
         Interrupted: A signal asked to stop; everything is saved.
         NonFiniteError: A loss or gradient was not finite.
     """
@@ -214,7 +223,9 @@ def run_training(
     with RunRandomness(setting.recipe.seed, setting.device), folder.open_metrics() as metrics:
 
         def make_recorder(state: TrainingState, position: Position) -> RunRecorder:
-            return RunRecorder(folder, metrics, state, position, prints, setting.recipe.keep)
+            recipe = setting.recipe
+            protect = (FIRST_STEP,) if recipe.repair else ()
+            return RunRecorder(folder, metrics, state, position, prints, recipe.keep, protect)
 
         session = Session.open(setting, stop, make_recorder, observers)
         if isinstance(start, Checkpoint):
@@ -238,6 +249,15 @@ def run_training(
             _keep_finding(folder, describe_non_finite(error))
             _tell_ended(observers, "not_finite")
             raise
+        except NonFiniteWeightsError as error:
+            watched.close()
+            _keep_finding(folder, describe_non_finite_weights(error))
+            folder.note("failed", str(error))
+            _tell_ended(observers, "not_finite")
+            raise
+        except StartAgain:
+            _tell_ended(observers, "repaired")
+            raise
         except BaseException as error:
             _tell_ended(observers, "failed")
             if isinstance(error, TrainwellError):
@@ -248,6 +268,12 @@ def run_training(
         if reason == "interrupted":
             _tell_ended(observers, reason)
             raise stop.as_error(str(folder.path))
+        if look_back is not None:
+            try:
+                look_back()
+            except StartAgain:
+                _tell_ended(observers, "repaired")
+                raise
         _finish(folder, session, reason, began)
     _tell_ended(observers, reason)
 
@@ -318,6 +344,7 @@ def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Obser
     setting, loop = session.setting, session.loop
     model = folder.read_json("run.json")["model"]
     checked = folder.read_json_or_empty("check.json")
+    repairs = tuple(map(str, read_repairs(folder)))
     progress = Progress(
         epochs=setting.recipe.epochs or 0,
         steps_per_epoch=len(loop.batches),
@@ -326,8 +353,8 @@ def _tell_started(folder: RunFolder, session: Session, observers: Sequence[Obser
         model=model.get("name") or model["own"],
         data=setting.data.name,
         parameters=count_parameters(setting.model),
-        notes=() if loop.position.step else setting.data.notes,
-        checked="" if loop.position.step else checked.get("summary", ""),
+        notes=repairs or (() if loop.position.step else setting.data.notes),
+        checked="" if loop.position.step or repairs else checked.get("summary", ""),
     )
     for observer in observers:
         observer.started(progress)

@@ -19,6 +19,7 @@ from trainwell.nn.losses import Loss
 from trainwell.nn.objective import Objective, OwnObjective, make_objective
 from trainwell.tracing.tracing import Pass, Trace
 from trainwell.tracing.wording import describe_origin, propose_remedy
+from trainwell.training.checkpoint import NonFiniteWeightsError
 
 _REMEDY = "Lower the learning rate, clip the gradients (clip_norm), or look at these rows"
 
@@ -56,6 +57,7 @@ def explain_non_finite(
         f"{seen} at step {step}, batch {batch_number} of its epoch{why}. The update was not made",
         step=step,
         layer=origin.where if origin is not None else "",
+        source=origin.line if origin is not None else "",
         remedy=(propose_remedy(origin) if origin is not None else _REMEDY).removesuffix("."),
     )
 
@@ -106,6 +108,21 @@ def describe_non_finite(error: NonFiniteError) -> Finding:
         evidence={"step": error.step},
         cause=f"{error.found}.",
         remedy=f"{error.remedy}.",
+        source=error.source,
+    )
+
+
+def describe_non_finite_weights(error: NonFiniteWeightsError) -> Finding:
+    """The finding that a run keeps of weights that were not saved."""
+    return Finding(
+        code="exploding_or_nan",
+        severity="error",
+        where=error.name,
+        step=error.step,
+        evidence={"step": error.step},
+        cause=f"{error.name} is not finite after step {error.step}: the updates, or what flows "
+        "through the layers, had grown too large.",
+        remedy="Lower the learning rate, or clip the gradients (clip_norm).",
     )
 
 

@@ -21,7 +21,8 @@ class Progress:
         model: Its name.
         data: Its name.
         parameters: Numbers that are trained.
-        notes: What the reader of the data did that the user should know; empty when resumed.
+        notes: What the reader of the data did that the user should know, empty when resumed; or
+            what was repaired.
         checked: What the look before the training found, in a line; empty when resumed.
     """
 
@@ -56,5 +57,7 @@ class Observer(Protocol):
         ...
 
     def ended(self, reason: str) -> None:
-        """It is over: `"finished"`, `"early_stop"`, `"interrupted"`, `"not_finite"`, `"failed"`."""
+        """It is over: `"finished"`, `"early_stop"`, `"interrupted"`, `"not_finite"`, `"failed"`;
+        `"repaired"` where it starts again with another recipe.
+        """
         ...

@@ -52,6 +52,7 @@ OF_DEFAULTS: Mapping[str, str] = {
     "seed": "Any fixed number makes the run repeatable.",
     "check": "A look before the training takes a moment and spares a training in vain.",
     "watch": "Reading the layers now and then costs little and shows what is wrong.",
+    "repair": "A recipe that you wrote is not changed unless you ask for it.",
     "device": "An accelerator is used where there is one.",
     "window": "Readings this far apart cost nothing that can be measured.",
     "checkpoint_every": "Checkpoints follow the clock instead.",

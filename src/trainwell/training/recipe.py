@@ -87,6 +87,8 @@ class Recipe:
         seed: Of initial weights, order, augmentation and dropout.
         check: Whether data and model are looked at before the training.
         watch: Whether layers are read during the training (instrumented steps).
+        repair: How often the recipe may be changed by a remedy that short replays proved, after
+            which the training goes on from its last good state; 0: never.
         device: `"auto"` (an accelerator if there is one), `"cpu"`, `"cuda"`, `"cuda:1"`, ...
         window: Updates between two readings of the training loss.
         checkpoint_every: Updates between two checkpoints; None: at the end of a window or an epoch,
@@ -127,6 +129,7 @@ class Recipe:
     seed: int = 0
     check: bool = True
     watch: bool = True
+    repair: int = 0
     device: str = "auto"
     window: int = 50
     checkpoint_every: int | None = None
@@ -267,6 +270,7 @@ def _refuse_impossible(recipe: Recipe) -> None:
     _require_range(
         recipe, ("workers", "weight_decay", "checkpoint_seconds", "seed", "l1", "l2"), low=0
     )
+    _require_range(recipe, ("repair",), low=0)
     _require_range(recipe, ("learning_rate", "clip_norm", "max_norm", "mixup"), above=0)
     shares = ("momentum", "warmup", "label_smoothing")
     _require_range(recipe, shares, low=0, below=1)

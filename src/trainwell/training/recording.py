@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ class RunRecorder:
         position: Of the training.
         fingerprints: Of recipe, model, data and split.
         keep: Checkpoints kept.
+        protect: Steps whose checkpoints are kept besides.
     """
 
     folder: RunFolder
@@ -31,6 +32,7 @@ class RunRecorder:
     position: Position
     fingerprints: Mapping[str, str]
     keep: int
+    protect: Collection[int] = ()
 
     def record(self, reading: Mapping[str, Any]) -> None:
         """Adds a row to the metrics."""
@@ -45,4 +47,4 @@ class RunRecorder:
         """Writes a checkpoint, once every row that belongs to it is on disk."""
         self.metrics.sync()
         checkpoint = self.state.capture(self.position.step, self.fingerprints)
-        save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.keep)
+        save_checkpoint(self.folder.checkpoints, checkpoint, keep=self.keep, protect=self.protect)

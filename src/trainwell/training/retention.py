@@ -58,11 +58,10 @@ def step_of(path: Path) -> int | None:
 
 def free_name(folder: Path, step: int) -> str:
     """A name that sorts after every checkpoint of the same step."""
-    taken = set(_names(folder))
-    name, counter = f"step-{step:06d}", 1
-    while name in taken:
-        name, counter = f"step-{step:06d}.{counter}", counter + 1
-    return name
+    # One more than the highest: lower ones may be free again, and would sort before it.
+    matches = (PUBLISHED.fullmatch(name) for name in _names(folder))
+    counters = [int(m[2] or 0) for m in matches if m and int(m[1]) == step]
+    return f"step-{step:06d}.{max(counters) + 1}" if counters else f"step-{step:06d}"
 
 
 def remove_leftovers(folder: Path, disk: Disk, states: Collection[str] = ("dead",)) -> None:
@@ -107,6 +106,20 @@ def rotate(
         elif step in protect and step not in kept:
             continue
         _remove_published(path, disk)
+
+
+def remove_newer(folder: Path, path: Path, disk: Disk) -> None:
+    """Removes every checkpoint that sorts after one.
+
+    Args:
+        folder: Of all checkpoints.
+        path: A published one that stays.
+        disk: Where to.
+    """
+    for newer in list_checkpoints(folder):
+        if newer.name == path.name:
+            return
+        _remove_published(newer, disk)
 
 
 def _remove_published(path: Path, disk: Disk) -> None:

@@ -99,7 +99,8 @@ class OptimizerState:
             index, name = key.split(".", 1)
             state.setdefault(int(index), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
-        saved = [{**g, **s} for g, s in zip(groups, fields["groups"], strict=True)]
+        # The recipe says how the optimiser is set, not the checkpoint: it may have been changed.
+        saved = [{**s, **g} for g, s in zip(groups, fields["groups"], strict=True)]
         self.optimizer.load_state_dict({"state": state, "param_groups": saved})
 
 

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from trainwell.tracing.calling_line import find_calling_line
 from trainwell.watching.facts import BATCH_NORM
 from trainwell.watching.hooks import ModuleHook
 from trainwell.watching.ledger import Ledger
 from trainwell.watching.readings import UnitReading
+from trainwell.watching.source_kinds import CALL, CUT
 
 MAX_LAYERS = 48
 MAX_CALLS = 96
@@ -63,6 +65,7 @@ class ForwardProbe:
 
     def __init__(self, model: nn.Module, ledger: Ledger) -> None:
         leaves = [(n, m) for n, m in model.named_modules() if not any(m.children())]
+        self._model = model
         self._weighted = _choose([x for x in leaves if _has_weights(x[1])], MAX_LAYERS)
         self._norms = _choose([x for x in leaves if isinstance(x[1], BATCH_NORM)], MAX_LAYERS)
         self._ledger = ledger
@@ -75,6 +78,7 @@ class ForwardProbe:
         self.spent = 0.0
         self.called: set[str] = set()
         self.detached: dict[str, int] = {}
+        self.lines: dict[tuple[str, str], str] = {}
         self._calls = 0
 
     def arm(self, step: int) -> None:
@@ -138,16 +142,24 @@ class ForwardProbe:
         if function is Tensor.detach or function == _READ_DATA:
             if args[0].requires_grad and not isinstance(args[0], nn.Parameter):
                 self.detached[self._layer] = self.detached.get(self._layer, 0) + 1
+                self._note_line(CUT, self._layer)
             return
         kind = _KINDS.get(function)
         if kind is not None and self._calls < MAX_CALLS and isinstance(result, Tensor):
             self._calls += 1
             self._pending.append((kind, self._layer, result))
+            self._note_line(kind, self._layer)
+
+    def _note_line(self, kind: str, layer: str) -> None:
+        """Keeps the line of the user's code that is being run; looked for once."""
+        if (kind, layer) not in self.lines:
+            self.lines[kind, layer] = find_calling_line(self._model)
 
     def _reader(self, name: str) -> Any:
         def read(module: nn.Module, args: Any, output: Any) -> None:
             self._layer = name
             self.called.add(name)
+            self._note_line(CALL, name)
             if self._mode is not None:
                 self._pending.append(
                     ("weights", name, output[0] if isinstance(output, tuple) else output)
@@ -158,6 +170,7 @@ class ForwardProbe:
     def _norm_reader(self, name: str) -> Any:
         def read(module: Any, args: Any) -> None:
             x = args[0]
+            self._note_line(CALL, name)
             if not torch.is_grad_enabled() or module.running_mean is None or x.ndim < 2:
                 return
             start = time.thread_time()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -80,6 +80,7 @@ class History:
         eval_inputs: `(mean, standard deviation)` of inputs of passes without gradients.
         called: Layers with weights whose forward pass ran with gradients.
         detached: Layers after which a tensor was cut from its graph.
+        lines: Of the user's code, by kind and layer; see `sources`.
     """
 
     facts: Facts
@@ -96,6 +97,7 @@ class History:
     eval_inputs: Sequence[tuple[float, float]] = ()
     called: frozenset[str] = frozenset()
     detached: tuple[str, ...] = ()
+    lines: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
     @property
     def step(self) -> int:

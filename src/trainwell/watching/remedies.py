@@ -10,6 +10,8 @@ from trainwell.training.recipe import Recipe
 
 FACTORS = (4, 30, 300, 3_000, 100_000)
 """By which a rate is changed: the first that helps is the proof."""
+DENSE_FACTORS = (4, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+"""Likewise, where the best one is wanted and not the first."""
 Change = Mapping[str, Any]
 """Recipe fields and their new values."""
 
@@ -25,19 +27,41 @@ def propose_changes(code: Code, recipe: Recipe) -> list[Change]:
     return list(propose(recipe)) if propose is not None else []
 
 
+def propose_widely(code: Code, recipe: Recipe) -> list[Change]:
+    """As `propose_changes`, and what else brings about the same: momentum and penalties.
+
+    Args:
+        code: Of the finding.
+        recipe: Complete, of the run that showed it.
+    """
+    if code not in MENDABLE:
+        return []
+    own = list(MENDABLE[code](recipe))
+    others = [*_lower_momentum(recipe), *_lift_penalties(recipe)]
+    return [*own, *(change for change in others if change not in own)]
+
+
 def describe_change(change: Change) -> str:
     """A change in words, such as `"learning_rate = 0.01"`."""
     return ", ".join(f"{name} = {_show(value)}" for name, value in change.items())
 
 
-def _lower_rate(recipe: Recipe) -> Sequence[Change]:
+def _lower_rate(recipe: Recipe, factors: Sequence[int] = FACTORS) -> Sequence[Change]:
     rate = recipe.learning_rate or 0.0
-    return [{"learning_rate": rate / factor} for factor in FACTORS]
+    return [{"learning_rate": rate / factor} for factor in factors]
 
 
-def _raise_rate(recipe: Recipe) -> Sequence[Change]:
+def _raise_rate(recipe: Recipe, factors: Sequence[int] = FACTORS) -> Sequence[Change]:
     rate = recipe.learning_rate or 0.0
-    return [{"learning_rate": rate * factor} for factor in FACTORS]
+    return [{"learning_rate": rate * factor} for factor in factors]
+
+
+def _lower_rate_densely(recipe: Recipe) -> Sequence[Change]:
+    return _lower_rate(recipe, DENSE_FACTORS)
+
+
+def _raise_rate_densely(recipe: Recipe) -> Sequence[Change]:
+    return _raise_rate(recipe, DENSE_FACTORS)
 
 
 def _lower_momentum(recipe: Recipe) -> Sequence[Change]:
@@ -59,6 +83,19 @@ PROPOSALS: Mapping[Code, Callable[[Recipe], Sequence[Change]]] = {
     "momentum_too_high": _lower_momentum,
     "over_regularised": _lift_penalties,
 }
+
+MENDABLE: Mapping[Code, Callable[[Recipe], Sequence[Change]]] = {
+    **PROPOSALS,
+    "lr_too_high": _lower_rate_densely,
+    "exploding_or_nan": _lower_rate_densely,
+    "dying_relu": _lower_rate_densely,
+    "saturated_units": _lower_rate_densely,
+    "lr_schedule": _lower_rate_densely,
+    "lr_too_low": _raise_rate_densely,
+}
+"""What a repair may try: a replay has no schedule, so it can prove a lower rate against one that
+rises too far, but says nothing against one that falls too early.
+"""
 
 
 def _show(value: Any) -> str:

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +16,12 @@ from torch import Tensor
 from trainwell.findings import Finding
 from trainwell.training.randomness import RunRandomness
 from trainwell.training.session import Setting, build_step
-from trainwell.watching.remedies import Change, describe_change, propose_changes
+from trainwell.watching.remedies import (
+    Change,
+    describe_change,
+    propose_changes,
+    propose_widely,
+)
 
 STEPS = 60
 LAST_SHARE = 5
@@ -112,17 +117,47 @@ def prove(
         weights: From which every replay starts.
         steps: Of each replay.
     """
-    changes = propose_changes(finding.code, setting.recipe)
-    if not changes:
-        return None
-    without = replay(setting, weights, {}, steps)
     proof = None
-    for change in changes:
-        with_change = replay(setting, weights, change, steps)
-        proof = Proof(finding.code, change, steps, without, with_change)
+    changes = propose_changes(finding.code, setting.recipe)
+    for proof in _try_changes(finding, changes, setting, weights, steps):
         if proof.outcome == "confirmed":
             break
     return proof
+
+
+def prove_best(
+    finding: Finding, setting: Setting, weights: Mapping[str, Tensor], steps: int = STEPS
+) -> Proof | None:
+    """Of all remedies that are confirmed the one with which the loss ends lowest; None: none is.
+
+    Tried is also what is not the remedy of the finding but has the same look, such as penalties.
+
+    Args:
+        finding: Whose remedies are tried.
+        setting: Of the run; its model is left as it is.
+        weights: From which every replay starts.
+        steps: Of each replay.
+    """
+    changes = propose_widely(finding.code, setting.recipe)
+    tried = _try_changes(finding, changes, setting, weights, steps)
+    confirmed = [proof for proof in tried if proof.outcome == "confirmed"]
+    return min(confirmed, key=lambda proof: proof.with_change.end, default=None)
+
+
+def _try_changes(
+    finding: Finding,
+    changes: Sequence[Change],
+    setting: Setting,
+    weights: Mapping[str, Tensor],
+    steps: int,
+) -> Iterator[Proof]:
+    """A proof for each change, in order."""
+    if not changes:
+        return
+    without = replay(setting, weights, {}, steps)
+    for change in changes:
+        with_change = replay(setting, weights, change, steps)
+        yield Proof(finding.code, change, steps, without, with_change)
 
 
 def replay(setting: Setting, weights: Mapping[str, Tensor], change: Change, steps: int) -> Replay:

@@ -41,7 +41,8 @@ PATIENCE = 64
 def print_finding(finding: Finding) -> None:
     """One line on standard error."""
     where = f" at {finding.where}" if finding.where else ""
-    line = f"trainwell: {finding.code}{where}: {finding.cause} {finding.remedy}"
+    source = f" ({finding.source})" if finding.source else ""
+    line = f"trainwell: {finding.code}{where}{source}: {finding.cause} {finding.remedy}"
     print(line, file=sys.stderr, flush=True)
 
 
@@ -382,6 +383,7 @@ class Watcher:
             eval_inputs=self._eval_inputs,
             called=frozenset(self._forward.called),
             detached=tuple(self._forward.detached),
+            lines=self._forward.lines,
         )
 
     def _probe(self) -> Probe:

@@ -18,6 +18,7 @@ from trainwell.watching.rules.outputs import judge_outputs
 from trainwell.watching.rules.symptom import judge_symptom
 from trainwell.watching.rules.units import judge_units
 from trainwell.watching.rules.wiring import judge_wiring
+from trainwell.watching.sources import locate
 
 logger = logging.getLogger("trainwell.watching")
 
@@ -46,4 +47,4 @@ def judge(history: History, rules: Iterable[Rule] = RULES) -> list[Finding]:
             findings += rule(history)
         except Exception:
             logger.warning("the rule %s failed", getattr(rule, "__name__", rule), exc_info=True)
-    return findings
+    return [locate(finding, history) for finding in findings]
