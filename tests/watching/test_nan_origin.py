@@ -174,6 +174,24 @@ def test_losses_that_are_read_later_still_find_a_good_snapshot() -> None:
     watcher.detach()
 
 
+def test_a_model_of_more_than_two_million_parameters_is_rolled_back_as_well() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(1500, 1400, bias=False), Reciprocal(), nn.Linear(1400, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+    watcher = tw.watch(model, optimizer, nn.MSELoss(), on_finding=lambda f: None)
+    for number in range(7):
+        x, y = torch.rand(8, 1500), torch.randn(8, 1)
+        if number == 6:
+            x[5] = 0.0
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        watcher.step(loss, inputs=x, targets=y)
+    assert find_explosion(watcher.findings()).where == "div in layer '1'"
+    watcher.detach()
+
+
 class Reciprocal(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return 1 / (x.abs() + 0.1 * (x != 0))
