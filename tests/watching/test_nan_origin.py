@@ -60,6 +60,11 @@ def test_the_line_that_called_the_operation_is_named() -> None:
     assert "planted_nans.py:" in finding.cause
 
 
+def test_the_parameters_that_a_bad_gradient_spoilt_are_named() -> None:
+    finding = find_explosion(FAULTS["slope of a norm by hand at zero"].run()[0])
+    assert "at step 14; the update of that step spoilt 0.weight." in finding.cause
+
+
 def test_the_numbers_that_an_operation_got_are_said() -> None:
     finding = find_explosion(FAULTS["fractional power of a negative number"].run()[0])
     assert "it gets -1 and 0.7 and gives nan" in finding.cause
@@ -145,3 +150,64 @@ def test_there_are_enough_planted_cases_of_each_kind() -> None:
     cases: list[Planted] = list(CASES.values())
     assert len(cases) >= 24
     assert sum(case.backward for case in cases) >= 5
+
+
+def test_losses_that_are_read_later_still_find_a_good_snapshot() -> None:
+    """As on an accelerator, where no step waits for the value of its loss."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), Reciprocal(), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    watcher = tw.watch(model, optimizer, nn.MSELoss(), on_finding=lambda f: None)
+    for number in range(200):
+        x, y = torch.rand(8, 4) + 0.5, torch.randn(8, 1)
+        if number >= 150:
+            x[5] = 0.0
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        watcher.step(torch.stack([loss, loss]).detach(), inputs=x, targets=y)
+    finding = find_explosion(watcher.findings())
+    assert finding.where == "div in layer '1'"
+    assert finding.evidence["first_row"] == 5
+    assert finding.step == 150
+    watcher.detach()
+
+
+def test_a_model_of_more_than_two_million_parameters_is_rolled_back_as_well() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(1500, 1400, bias=False), Reciprocal(), nn.Linear(1400, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-6)
+    watcher = tw.watch(model, optimizer, nn.MSELoss(), on_finding=lambda f: None)
+    for number in range(7):
+        x, y = torch.rand(8, 1500), torch.randn(8, 1)
+        if number == 6:
+            x[5] = 0.0
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(model(x), y)
+        loss.backward()
+        optimizer.step()
+        watcher.step(loss, inputs=x, targets=y)
+    assert find_explosion(watcher.findings()).where == "div in layer '1'"
+    watcher.detach()
+
+
+class Reciprocal(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 1 / (x.abs() + 0.1 * (x != 0))
+
+
+def test_a_compiled_model_is_run_as_it_was_written() -> None:
+    torch.manual_seed(0)
+    model = torch.compile(nn.Sequential(nn.Linear(4, 4), Reciprocal()), backend="eager")
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    watcher = tw.watch(model, optimizer, nn.MSELoss(), on_finding=lambda f: None)
+    x, y = torch.randn(8, 4), torch.zeros(8, 4)
+    x[3, 1] = torch.nan
+    loss = nn.functional.mse_loss(model(x), y)
+    loss.backward()
+    optimizer.step()
+    watcher.step(loss, inputs=x, targets=y)
+    finding = find_explosion(watcher.findings())
+    assert (finding.where, finding.evidence["first_row"]) == ("the inputs", 3)
+    watcher.detach()

@@ -50,7 +50,7 @@ class Log(Dead):
     def forward(self, x):
         x = self.first(x.flatten(1)).tanh()
         x = torch.log(x)  # the NaN
-        return self.out(x)  # the layer that shows it
+        return self.out(x)
 
 
 class Frozen(Dead):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,10 @@ class Operation:
         line: File and line of the call.
         number: In the order of the pass.
         repeats: How often it had run at this place.
-        results: Its tensors, kept only where one is not finite.
-        arguments: All that it got, likewise.
+        results: Its tensors that are not finite.
+        arguments: All that it got; kept only where a result is not finite.
+        before: Operations that gave what was not finite among its arguments.
+        leaves: What was not finite among them and came from no operation.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Operation:
     repeats: int
     results: list[Tensor] = field(default_factory=list[Tensor])
     arguments: list[Any] = field(default_factory=list[Any])
+    before: list[Operation] = field(default_factory=lambda: [])
+    leaves: list[Tensor] = field(default_factory=list[Tensor])
 
     @property
     def is_nan(self) -> bool:
@@ -60,10 +64,6 @@ class Operation:
         """What is the same for each repetition."""
         return self.name, self.place, self.line
 
-    def bad_arguments(self) -> Iterator[Tensor]:
-        """Tensors that it got and that were not finite already."""
-        return (t for t in iterate_tensors(self.arguments) if not is_finite(t))
-
 
 class OperationRecorder(TorchFunctionMode):
     """Records what runs inside of it.
@@ -73,15 +73,15 @@ class OperationRecorder(TorchFunctionMode):
 
     Attributes:
         bad: Operations that gave a value that is not finite, in order.
-        producers: By the identity of a tensor, the operation of `bad` that gave it.
         nodes: By node of autograd, the operation that made it.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.bad: list[Operation] = []
-        self.producers: dict[int, Operation] = {}
         self.nodes: dict[Any, Operation] = {}
+        self._producers: dict[int, Operation] = {}
+        self._writers: dict[int, Operation] = {}
         self._path: list[str] = []
         self._count = 0
         self._runs: dict[tuple[str, str, str], int] = {}
@@ -112,24 +112,29 @@ class OperationRecorder(TorchFunctionMode):
 
     def _leaving(self, module: nn.Module, args: Any, output: Any) -> None:
         # A function of the user's own in autograd is not seen itself, but its result is.
-        self._note(output, "", args)
+        self._note(output, "", [], ())
         self._path.pop()
+
+    def find_producer(self, tensor: Tensor) -> Operation | None:
+        """The newest operation that gave a tensor, or wrote to its memory; None: it is a leaf."""
+        return self._producers.get(id(tensor)) or self._writers.get(_memory_of(tensor))
 
     def __torch_function__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         given = [*args, *(kwargs or {}).values()]
         # What a function of the user's own gave is an argument of the next.
-        self._note(given, "", [])
-        result = func(*args, **(kwargs or {}))
+        self._note(given, "", [], ())
         name = getattr(func, "__name__", str(func))
-        changed = [result]
-        if name == "__setitem__" or (name.endswith("_") and not name.endswith("__")):
-            changed.append(args[0])
-        self._note(changed, name, given[::-1] if name in _REVERSED else given)
+        writes = name == "__setitem__" or (name.endswith("_") and not name.endswith("__"))
+        # Afterwards, an argument that is written to is no longer what it was.
+        bad = _pick_bad(given) if writes else None
+        result = func(*args, **(kwargs or {}))
+        changed = [result, args[0]] if writes else [result]
+        self._note(changed, name, given[::-1] if name in _REVERSED else given, bad)
         return result
 
-    def _note(self, results: Any, name: str, given: Any) -> None:
+    def _note(self, results: Any, name: str, given: Any, bad: Iterable[Tensor] | None) -> None:
         """Remembers who made the tensors; without a name, only those that nobody is known for."""
         tensors = [t for t in iterate_tensors(results) if t.is_floating_point()]
         if not name:
@@ -137,20 +142,31 @@ class OperationRecorder(TorchFunctionMode):
         if not tensors:
             return
         nodes = [t.grad_fn for t in tensors if t.grad_fn is not None]
-        name = name or _name_of_node(nodes[0])
+        operation = self._count_run(name or _name_of_node(nodes[0]))
+        for node in nodes:
+            self._own(node, operation)
+        operation.results = _pick_bad(tensors)
+        if operation.results:
+            self._note_bad(operation, given, _pick_bad(given) if bad is None else bad)
+
+    def _count_run(self, name: str) -> Operation:
         place, line = self.place, find_line()
         key = (name, place, line)
         self._runs[key] = self._runs.get(key, 0) + 1
         self._count += 1
-        operation = Operation(_plain(name), place, line, self._count, self._runs[key])
-        for node in nodes:
-            self._own(node, operation)
-        bad = [t for t in tensors if not is_finite(t)]
-        if bad:
-            operation.results, operation.arguments = bad, list(given)
-            self.bad.append(operation)
-            for tensor in bad:
-                self.producers[id(tensor)] = operation
+        return Operation(_plain(name), place, line, self._count, self._runs[key])
+
+    def _note_bad(self, operation: Operation, given: Any, bad: Iterable[Tensor]) -> None:
+        operation.arguments = list(given)
+        for tensor in bad:
+            earlier = self.find_producer(tensor)
+            if earlier is not None:
+                operation.before.append(earlier)
+            else:
+                operation.leaves.append(tensor)
+        self.bad.append(operation)
+        for tensor in operation.results:
+            self._producers[id(tensor)] = self._writers[_memory_of(tensor)] = operation
 
     def _own(self, root: Any, operation: Operation) -> None:
         """The nodes from a result down to those of earlier operations are this one's."""
@@ -161,6 +177,14 @@ class OperationRecorder(TorchFunctionMode):
                 continue
             self.nodes[node] = operation
             waiting += [following for following, _ in node.next_functions if following is not None]
+
+
+def _pick_bad(value: Any) -> list[Tensor]:
+    return [t for t in iterate_tensors(value) if not is_finite(t)]
+
+
+def _memory_of(tensor: Tensor) -> int:
+    return 0 if tensor.is_sparse else tensor.untyped_storage().data_ptr()
 
 
 def find_line() -> str:

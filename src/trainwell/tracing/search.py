@@ -46,12 +46,12 @@ class Search:
 
     def trace(self, bad: Tensor) -> Origin | None:
         """The earliest origin of what is not finite in a tensor; None where it is not known."""
-        last = self._recorder.producers.get(id(bad))
+        last = self._recorder.find_producer(bad)
         if last is None:
             return self._named.get(id(bad))
         roots = [root for root in self._roots(last) if root[1] is not _MEANT]
         if not roots:  # only what a mask put there, up to the very end
-            return self._describe(last)
+            return self._describe(last, meant=True)
         return min(roots, key=lambda root: root[0])[1]
 
     def _roots(self, start: Operation) -> list[tuple[int, Origin]]:
@@ -59,26 +59,18 @@ class Search:
         waiting = [start]
         while waiting:
             operation = waiting[-1]
-            if operation.number in self._known:
-                waiting.pop()
-                continue
-            before = self._before(operation)
-            missing = [o for o in before if o.number not in self._known]
+            missing = [o for o in operation.before if o.number not in self._known]
             if missing:
                 waiting += missing
                 continue
             waiting.pop()
-            self._known[operation.number] = self._judge(operation, before)
+            if operation.number not in self._known:
+                self._known[operation.number] = self._judge(operation)
         return self._known[start.number]
 
-    def _before(self, operation: Operation) -> list[Operation]:
-        producers = self._recorder.producers
-        found = [producers.get(id(t)) for t in operation.bad_arguments()]
-        return [o for o in found if o is not None and o.number < operation.number]
-
-    def _judge(self, operation: Operation, before: list[Operation]) -> list[tuple[int, Origin]]:
-        roots = [root for earlier in before for root in self._known[earlier.number]]
-        roots += [self._leaf(t) for t in operation.bad_arguments() if self._is_leaf(t, operation)]
+    def _judge(self, operation: Operation) -> list[tuple[int, Origin]]:
+        roots = [root for earlier in operation.before for root in self._known[earlier.number]]
+        roots += [self._leaf(tensor) for tensor in operation.leaves]
         real = {root[0]: root for root in roots if root[1] is not _MEANT}
         if real:
             return list(real.values())
@@ -89,10 +81,6 @@ class Search:
         if operation.is_nan or operation.name not in _CARRIES:
             return [here]
         return [(operation.number, _MEANT)]
-
-    def _is_leaf(self, tensor: Tensor, operation: Operation) -> bool:
-        earlier = self._recorder.producers.get(id(tensor))
-        return earlier is None or earlier.number >= operation.number
 
     def _leaf(self, tensor: Tensor) -> tuple[int, Origin]:
         """A mask may hold −inf; NaN is a mask's never."""

@@ -75,7 +75,7 @@ def describe_origin(origin: Origin) -> str:
         case "update":
             return f"the optimiser's update of {origin.place} gives it, of finite gradients"
         case "weights":
-            return f"{origin.place} is not finite after an update before"
+            return f"{origin.place} is not finite after an update; by what is not known"
         case "loss":
             return f"it comes out of {origin.where}"
         case "gradient":

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainwell.tracing.tensors import iterate_tensors
 from trainwell.tracing.tracing import Pass
 from trainwell.watching.passes import Call
 
@@ -20,7 +19,7 @@ KEPT = 2
 """The batch whose loss is not finite, and the one whose update may have spoilt the weights."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class SeenBatch:
     """A batch by reference.
 
@@ -28,13 +27,13 @@ class SeenBatch:
         step: In which it was used, from 0.
         call: What the model was called with.
         targets: None where unknown.
-        versions: How often each of its tensors had been written to.
+        versions: How often each of its tensors had been written to; of nested ones not.
     """
 
     step: int
     call: Call
     targets: Any
-    versions: tuple[int, ...]
+    versions: list[int]
 
     @property
     def is_unchanged(self) -> bool:
@@ -76,9 +75,13 @@ class BatchRing:
         return (batch for batch in reversed(self._kept) if batch.is_unchanged)
 
 
-def _read_versions(call: Call, targets: Any) -> tuple[int, ...]:
-    everything = (call.args, call.kwargs, targets)
-    return tuple(t._version for t in iterate_tensors(everything) if not t.is_inference())
+def _read_versions(call: Call, targets: Any) -> list[int]:
+    # Not of what is nested: this runs on every step.
+    everything = (*call.args, *call.kwargs.values(), targets)
+    try:
+        return [t._version for t in everything if isinstance(t, Tensor)]
+    except RuntimeError:  # tensors of inference mode count no writes
+        return []
 
 
 def _detach(value: Any) -> Any:

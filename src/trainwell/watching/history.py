@@ -46,12 +46,14 @@ class NanOrigin:
         step: Whose loss was the first that was not finite, from 0.
         origin: The first operation, parameter or part of the batch; None where unknown.
         spoilt_at: Step whose backward pass spoilt the weights; None where the forward pass did.
+        spoilt: Names of the parameters whose gradients were not finite there.
         growth: Of the loss before, where it was growing weights that overflowed.
     """
 
     step: int
     origin: Origin | None = None
     spoilt_at: int | None = None
+    spoilt: tuple[str, ...] = ()
     growth: Growth | None = None
 
     @property

@@ -127,7 +127,13 @@ def _judge(
         name, factor = find_grown_parameter(model, broken.first_sizes)
         growth = replace(growth, parameter=name, factor=factor)
         origin = replace(origin, rows=())
-    return NanOrigin(broken.step, origin, spoilt_at, growth)
+    spoilt = _name_spoilt(model) if origin.kind == "gradient" else ()
+    return NanOrigin(broken.step, origin, spoilt_at, spoilt, growth)
+
+
+def _name_spoilt(model: nn.Module) -> tuple[str, ...]:
+    found = [(name, p.grad) for name, p in model.named_parameters()]
+    return tuple(name for name, grad in found if grad is not None and not is_finite(grad))
 
 
 def _is_everyday(origin: Origin) -> bool:

@@ -279,9 +279,10 @@ def run_eagerly(model: nn.Module) -> contextlib.AbstractContextManager[object]:
 
 
 def _read_autocast() -> tuple[str, torch.dtype] | None:
-    for device in ("cuda", "cpu"):
-        if torch.is_autocast_enabled(device):
-            return device, torch.get_autocast_dtype(device)
+    if torch.is_autocast_enabled("cuda"):
+        return "cuda", torch.get_autocast_dtype("cuda")
+    if torch.is_autocast_enabled("cpu"):
+        return "cpu", torch.get_autocast_dtype("cpu")
     return None
 
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.tracing.tensors import is_finite
+from trainwell.watching.undisturbed import MOST_PARAMETERS
 
 State = Mapping[str, Tensor]
-MOST_PARAMETERS = 2_000_000
-"""Larger models are not copied now and then."""
+FEW_PARAMETERS = 2_000_000
+"""Larger models are copied ever more rarely."""
 
 
 class Snapshots:
@@ -23,12 +24,19 @@ class Snapshots:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._is_small = sum(p.numel() for p in model.parameters()) <= MOST_PARAMETERS
+        self._parameters = sum(p.numel() for p in model.parameters())
+        self._asked = 0
         self._kept: list[State] = []
 
     def take(self) -> None:
-        """Keeps the state of now; of those since the last `approve`, only the newest."""
-        if self._is_small:
+        """Keeps the state of now; of those since the last `approve`, only the newest.
+
+        Of a large model only at the first, second, fourth, eighth time and so on; of one that is
+        too large to be run again, never.
+        """
+        self._asked += 1
+        is_turn = self._parameters <= FEW_PARAMETERS or self._asked.bit_count() == 1
+        if is_turn and self._parameters <= MOST_PARAMETERS:
             state = {name: v.detach().clone() for name, v in self._model.state_dict().items()}
             self._kept = [*self._kept[:2], state]
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tests.watching.programs import Program, adam, blobs, mlp, rings, sgd, stripes, waves
 from tests.watching.rules.histories import FACTS, codes, history, readings, stuck
-from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.readings import EpochReading
 
@@ -124,6 +124,18 @@ def test_without_data_nothing_is_said_of_underfitting() -> None:
 def test_a_usual_weight_decay_is_never_named(decay: float, found: bool) -> None:
     seen = stuck(facts=replace(FACTS, weight_decay=decay))
     assert ("over_regularised" in codes(seen)) == found
+
+
+def test_a_weight_decay_that_is_too_strong_is_not_called_a_rate_that_is_too_high() -> None:
+    found = find(CASES["a weight decay of one"].faulty)
+    assert [f.code for f in found if f.severity != "note"] == ["over_regularised"]
+
+
+def test_a_line_whose_best_weights_are_small_is_not_called_over_regularised() -> None:
+    program = replace(CASES["a line for rings"].faulty)
+    watcher = program.run(seed=1)[1]
+    assert watcher is not None
+    assert [f.code for f in watcher.findings() if f.severity != "note"] == ["underfitting"]
 
 
 def test_a_regression_that_learns_is_left_alone() -> None:

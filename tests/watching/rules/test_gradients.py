@@ -11,6 +11,7 @@ from torch import nn
 
 from tests.watching.programs import Program, adam, blobs, echoes, mlp
 from tests.watching.rules.histories import (
+    FACTS,
     codes,
     falling,
     history,
@@ -20,6 +21,7 @@ from tests.watching.rules.histories import (
     stuck,
 )
 from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.watching.probing import Probe
 
 BLOBS = blobs()
 
@@ -109,6 +111,17 @@ def test_before_twenty_steps_nothing_is_said_of_gradients() -> None:
     small = readings(parameters=parameters((1e-7, 0.002, 0.01)))
     young = stuck(losses=standing(steps=19), readings=small[:3])
     assert "vanishing_gradient" not in codes(young)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "recurrent", "found"),
+    [(1e-6, True, True), (1e-2, True, False), (1e-6, False, False)],
+)
+def test_a_recurrent_model_that_is_stuck_must_hear_of_its_first_time_step(
+    ratio: float, recurrent: bool, found: bool
+) -> None:
+    seen = stuck(facts=replace(FACTS, recurrent=recurrent), probe=Probe(time_ratio=ratio))
+    assert ("vanishing_gradient" in codes(seen)) == found
 
 
 @pytest.mark.parametrize(("end", "found"), [(100.0, True), (20.0, False)])

@@ -11,6 +11,7 @@ from tests.watching.programs import Program, blobs, convnet, mlp, sgd, stripes
 from tests.watching.rules.histories import FACTS, codes, history, readings
 from tests.watching.rules.twins import Twins, assert_named, assert_silent
 from trainwell.watching.history import Modes
+from trainwell.watching.probing import Probe, Score
 from trainwell.watching.readings import NormReading
 
 BLOBS, STRIPES = blobs(), stripes()
@@ -96,4 +97,18 @@ def test_validation_in_training_mode_is_one_that_never_was_in_evaluation_mode(
 def test_statistics_of_four_values_are_too_few(values: int, found: bool) -> None:
     norms = (NormReading("1", values, 0.1, 0.1, training=True, momentum=0.1),)
     seen = history(facts=replace(FACTS, batch_norms=1, norms=1), readings=readings(norms=norms))
+    assert ("batchnorm_misuse" in codes(seen)) == found
+
+
+@pytest.mark.parametrize(("loss", "found"), [(2.0, True), (0.25, False)])
+def test_training_and_evaluation_mode_must_agree_on_the_same_examples(
+    loss: float, found: bool
+) -> None:
+    norms = (NormReading("1", 64, 0.1, 0.1, training=True, momentum=0.1),)
+    probe = Probe(
+        train=Score(loss, 0.95 if loss < 1 else 0.4, (40, 40), (38, 38), (40, 40)),
+        as_trained=Score(0.2, 0.96, (40, 40), (38, 38), (40, 40)),
+    )
+    facts = replace(FACTS, batch_norms=1, norms=1)
+    seen = history(facts=facts, readings=readings(norms=norms), probe=probe)
     assert ("batchnorm_misuse" in codes(seen)) == found

@@ -14,6 +14,8 @@ from tests.watching.programs import Program, adam, blobs, mlp, sgd
 from tests.watching.rules.histories import codes, history, readings, stuck
 from tests.watching.rules.twins import Twins, assert_named, assert_silent
 from trainwell.watching.history import Modes
+from trainwell.watching.loss_graph import LossGraph
+from trainwell.watching.probing import Probe
 
 BLOBS = blobs()
 HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
@@ -160,3 +162,16 @@ def test_an_optimiser_that_never_made_a_step_is_named_after_a_hundred(
 ) -> None:
     idle = history(readings=(), modes=Modes(steps=steps))
     assert ("frozen_params" in codes(idle)) == found
+
+
+@pytest.mark.parametrize(("error", "found"), [(0.3, True), (0.01, False), (float("nan"), False)])
+def test_a_backward_pass_of_ones_own_must_agree_with_differences(error: float, found: bool) -> None:
+    graph = LossGraph(kind="cross_entropy", reduction="mean", custom=("OwnReLU",))
+    seen = history(graph=graph, probe=Probe(derivative_error=error, numeric_derivative=1.0))
+    assert ("wrong_backward" in codes(seen)) == found
+
+
+def test_a_straight_through_estimator_is_wrong_on_purpose() -> None:
+    graph = LossGraph(kind="cross_entropy", reduction="mean", custom=("RoundBackward",))
+    seen = history(graph=graph, probe=Probe(derivative_error=0.9, numeric_derivative=1.0))
+    assert codes(seen) == []

@@ -105,7 +105,9 @@ def _over_regularised(history: History) -> Iterable[Finding]:
     last = typical(late(history, 0.2), lambda p: p.weight)
     shrunk = [last[n] / first[n] for n in last if first.get(n, 0) > 0]
     shrink = sorted(shrunk)[len(shrunk) // 2] if shrunk else math.nan
-    decays = facts.weight_decay >= 0.02 or "custom" in facts.optimizer
+    # The best weights of a model too simple for its task may be small without any penalty.
+    added = history.graph is not None and "add" in history.graph.around
+    decays = facts.weight_decay >= 0.02 or "custom" in facts.optimizer or added
     probe = history.probe
     drops = facts.dropout >= 0.75 and (
         probe is None
@@ -113,7 +115,7 @@ def _over_regularised(history: History) -> Iterable[Finding]:
         or probe.as_trained.loss > 1.2 * probe.train.loss
         or skill(history) < 0.3
     )
-    if poor and shrink < 0.4 and (decays or history.graph is not None):
+    if poor and shrink < 0.4 and (decays or facts.weight_layers > 1):
         cause = (
             f"The weights have shrunk to {100 * shrink:.0f} % of their first size while the loss "
             f"stands at {history.trend.last:.3g}: the penalty of the weights "

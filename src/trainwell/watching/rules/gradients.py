@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from trainwell.findings import Finding
 from trainwell.tracing.origin import Origin
@@ -46,7 +46,8 @@ def _not_finite(history: History) -> Iterable[Finding]:
     elif origin is not None and nan is not None:
         cause, remedy = f"{cause}: {describe_origin(origin)}", propose_remedy(origin)
         if nan.spoilt_at is not None:
-            cause += f", at step {nan.spoilt_at}; the update of that step spoilt the weights"
+            cause += f", at step {nan.spoilt_at}; the update of that step spoilt "
+            cause += _list_some(nan.spoilt) or "the weights"
         if origin.rows:
             evidence |= {"rows": len(origin.rows), "first_row": origin.rows[0]}
     yield Finding(
@@ -59,6 +60,11 @@ def _not_finite(history: History) -> Iterable[Finding]:
         remedy=remedy,
         reference="Pascanu et al. 2013",
     )
+
+
+def _list_some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _describe_growth(growth: Growth, origin: Origin | None) -> str:

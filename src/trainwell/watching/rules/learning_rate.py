@@ -39,23 +39,20 @@ def judge_learning_rate(history: History) -> Iterable[Finding]:
 def _too_high(history: History) -> Iterable[Finding]:
     if dead_at_start(history) > 0.6:
         return
-    ratio = update_ratio(history, history.readings[:12])
+    ratio = update_ratio(history, history.readings[:12]) - _decayed(history)
     recent = [r for r in history.readings if r.step > 0.4 * history.step]
-    late_ratio = update_ratio(history, recent[-12:])
+    late_ratio = update_ratio(history, recent[-12:]) - _decayed(history)
     largest = max((x for x in (ratio, late_ratio) if math.isfinite(x)), default=math.nan)
     trend, learned, facts = history.trend, skill(history), history.facts
     rate = first_rate(history)
+    leaps = update_ratio(history, history.readings[:1]) - _decayed(history) > 1
     diverged = history.diverged or trend.last > 1.5 * max(trend.start, 1e-12)
     turns = middle(r.turn for r in history.readings[4:])
     spiky = trend.worst > 3 * max(trend.start, 1e-12) and trend.worst > 3 * abs(trend.last)
     restless = trend.noise > 0.25 * abs(trend.last) and learned < 0.6 and turns < -0.1
     bold = largest > 0.08 or rate > _usual_limit(history)
     if not (
-        (
-            update_ratio(history, history.readings[:1]) > 1
-            and facts.weight_layers > 1
-            and learned < 0.95
-        )
+        (leaps and facts.weight_layers > 1 and learned < 0.95)
         or (bold and (diverged or (learned < 0.5 and trend.fall < 0.35)))
         or (
             facts.adaptive
@@ -85,6 +82,15 @@ def _too_high(history: History) -> Iterable[Finding]:
         remedy="Divide the learning rate by 10, and again until the loss falls smoothly.",
         reference="Bengio 2012 (Practical recommendations)",
     )
+
+
+def _decayed(history: History) -> float:
+    """The share of the weights that weight decay takes in a step: not the rate's doing."""
+    facts = history.facts
+    if facts.adaptive and not facts.optimizer.endswith("w"):
+        return 0.0  # it is divided like the gradient
+    share = middle(rate for _, rate in history.rates) * facts.weight_decay
+    return share if math.isfinite(share) else 0.0
 
 
 def _usual_limit(history: History) -> float:
