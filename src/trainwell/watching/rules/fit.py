@@ -170,7 +170,16 @@ def _augmentation(history: History) -> Iterable[Finding]:
     if data is not None and data.changed < 0.05:
         return  # nothing is augmented
     changed = data is not None and data.changed > 0.5 and learned < 0.4 and _matches(history)
-    if not (other or changed or (lead > 0.25 and learned < 0.6 and history.facts.dropout < 0.3)):
+    stands = history.trend.late_fall < 0.05
+    # What the unchanged examples would tell, were they what is trained on.
+    possible = data.neighbours if data is not None and data.changed > 0.3 else math.nan
+    spoils = stands and possible - accuracy(history) > 0.2
+    if not (
+        other
+        or spoils
+        or changed
+        or (lead > 0.25 and learned < 0.6 and history.facts.dropout < 0.3)
+    ):
         return
     yield Finding(
         code="bad_augmentation",
@@ -210,6 +219,8 @@ def _plain_scale(history: History) -> tuple[float, float] | None:
 def _matches(history: History) -> bool:
     """Whether the training data given is scaled as what the model sees."""
     data, plain = history.data, _plain_scale(history)
+    if history.facts.embeds:
+        return history.trend.late_fall < 0.05  # symbols have no scale
     if data is None or plain is None or not plain[1] > 0:
         return False
     return 0.8 < data.train_std / plain[1] < 1.25

@@ -13,6 +13,7 @@ from trainwell.watching.rules.evidence import (
     ENOUGH_STEPS,
     first_rate,
     is_poor,
+    is_stuck,
     late,
     middle,
     skill,
@@ -107,7 +108,7 @@ def _too_low(history: History) -> Iterable[Finding]:
     small_rate = rate < (5e-5 if history.facts.adaptive else 2e-4)
     # A small step that goes on in one direction would be a larger one at no risk.
     turns = middle(r.turn for r in history.readings)
-    slow = ratio < 2e-4 and ratio * trend.count < 0.2
+    slow = ratio < (4e-4 if is_stuck(history) else 2e-4) and ratio * trend.count < 0.2
     if not (slow and (small_rate or (turns > 0.2 and ratio < 1e-4))) or not gradients > 1e-9:
         return
     yield Finding(
