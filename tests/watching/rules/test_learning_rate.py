@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 import trainwell as tw
-from tests.watching.programs import Program, adam, blobs, mlp, sgd, waves
+from tests.watching.programs import (
+    Data,
+    Program,
+    Recurrent,
+    adam,
+    blobs,
+    convnet,
+    echoes,
+    mlp,
+    sgd,
+    stripes,
+    waves,
+)
 from tests.watching.rules.histories import (
     FACTS,
     STEPS,
@@ -58,9 +73,9 @@ CASES = {
     ),
     "a momentum of 0.999": Twins(
         "momentum_too_high",
-        Program(lambda: mlp(4, 1), waves(), torch.nn.functional.mse_loss,
+        Program(lambda: mlp(4, 1), waves(), functional.mse_loss,
                 sgd(0.05, momentum=0.999), epochs=6),
-        Program(lambda: mlp(4, 1), waves(), torch.nn.functional.mse_loss,
+        Program(lambda: mlp(4, 1), waves(), functional.mse_loss,
                 sgd(0.02, momentum=0.9), epochs=8),
     ),
     "a schedule of epochs stepped at each step": Twins(
@@ -90,47 +105,75 @@ def test_its_healthy_twin_is_left_alone(name: str) -> None:
 # Warm-ups
 
 
-def ask_after(
-    steps: list[int], optimizer: torch.optim.Optimizer, model: torch.nn.Module, schedule: Any
-) -> dict[int, list[Finding]]:
-    """What is said of a training after so many steps."""
-    watcher = tw.watch(model, optimizer, on_finding=lambda finding: None)
-    x, y = BLOBS
-    g = torch.Generator().manual_seed(0)
-    asked: dict[int, list[Finding]] = {}
-    for step in range(1, max(steps) + 1):
-        rows = torch.randint(len(x), (32,), generator=g)
-        optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x[rows]), y[rows])
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        watcher.step(loss)
-        if step in steps:
-            asked[step] = [f for f in watcher.findings() if f.severity != "note"]
-    watcher.detach()
-    return asked
+@dataclass(frozen=True)
+class WarmUp:
+    """A training whose rate rises from a thousandth of its height.
+
+    Attributes:
+        make: Builds the model.
+        data: Training examples.
+        loss: Of outputs and targets.
+        optimizer: Builds the optimiser.
+    """
+
+    make: Callable[[], nn.Module]
+    data: Data
+    loss: Callable[[Tensor, Tensor], Tensor]
+    optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+
+    def ask(self, *steps: int, schedule: Callable[[torch.optim.Optimizer], Any]) -> list[Finding]:
+        """What is said of it after each of so many steps, notes excepted."""
+        torch.manual_seed(1)
+        model = self.make()
+        optimizer = self.optimizer(model)
+        scheduler = schedule(optimizer)
+        said: list[Finding] = []
+        with tw.watch(model, optimizer, on_finding=lambda finding: None) as watcher:
+            for step in range(1, max(steps) + 1):
+                rows = torch.randint(len(self.data[0]), (32,))
+                optimizer.zero_grad()
+                loss = self.loss(model(self.data[0][rows]), self.data[1][rows])
+                loss.backward()
+                optimizer.step()
+                scheduler.step()
+                watcher.step(loss)
+                if step in steps:
+                    said += [f for f in watcher.findings() if f.severity != "note"]
+        return said
 
 
-@pytest.mark.parametrize("warmup", [100, 300, 1000, 5000])
-def test_a_long_warm_up_of_sgd_is_no_fault_whenever_one_asks(warmup: int) -> None:
-    torch.manual_seed(0)
-    model = mlp(20, 5)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1e-3, total_iters=warmup)
-    asked = ask_after([60, 120, 300], optimizer, model, schedule)
-    assert asked == {60: [], 120: [], 300: []}
+MOMENTUM, ADAMW = sgd(0.1, momentum=0.9), lambda m: torch.optim.AdamW(m.parameters(), lr=5e-4)
+WARM_UPS = {
+    "classes, momentum": WarmUp(lambda: mlp(20, 5), BLOBS, functional.cross_entropy, MOMENTUM),
+    "classes, AdamW": WarmUp(lambda: mlp(20, 5), BLOBS, functional.cross_entropy, ADAMW),
+    "numbers, momentum": WarmUp(lambda: mlp(4, 1), waves(), functional.mse_loss, MOMENTUM),
+    "pictures, momentum": WarmUp(
+        lambda: convnet(norm=True), stripes(), functional.cross_entropy, MOMENTUM
+    ),
+    "pictures, AdamW": WarmUp(
+        lambda: convnet(norm=True), stripes(), functional.cross_entropy, ADAMW
+    ),
+    "sequences, AdamW": WarmUp(Recurrent, echoes(), functional.cross_entropy, ADAMW),
+}
+
+
+@pytest.mark.parametrize("warmup", [200, 1000, 5000])
+@pytest.mark.parametrize("name", WARM_UPS)
+def test_a_long_warm_up_is_no_fault_whenever_one_asks(name: str, warmup: int) -> None:
+    def schedule(optimizer: torch.optim.Optimizer) -> Any:
+        return torch.optim.lr_scheduler.LinearLR(optimizer, 1e-3, total_iters=warmup)
+
+    assert WARM_UPS[name].ask(60, 120, 300, schedule=schedule) == []
 
 
 @pytest.mark.parametrize("warmup", [100, 500, 2000])
 def test_the_warm_up_of_transformers_with_adamw_is_no_fault(warmup: int) -> None:
     transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    model = mlp(20, 5)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4)
-    schedule = transformers.get_linear_schedule_with_warmup(optimizer, warmup, 10_000)
-    asked = ask_after([60, 120, 300], optimizer, model, schedule)
-    assert asked == {60: [], 120: [], 300: []}
+
+    def schedule(optimizer: torch.optim.Optimizer) -> Any:
+        return transformers.get_linear_schedule_with_warmup(optimizer, warmup, 10_000)
+
+    assert WARM_UPS["classes, AdamW"].ask(60, 120, 300, schedule=schedule) == []
 
 
 # Boundaries

@@ -99,6 +99,13 @@ def update_ratio(history: History, readings: Iterable[Reading]) -> float:
     )
 
 
+def is_warming_up(history: History) -> bool:
+    """Whether the rate is still on its way up: what it will do at its height is not known yet."""
+    rates = [rate for _, rate in history.rates]
+    peak = max(rates, default=0.0)
+    return bool(rates) and rates[-1] >= 0.99 * peak and rates[0] < 0.5 * peak
+
+
 def first_rate(history: History) -> float:
     """The largest learning rate of the first tenth of the steps."""
     count = max(1, len(history.rates) // 10)

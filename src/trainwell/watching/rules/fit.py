@@ -12,6 +12,7 @@ from trainwell.watching.rules.evidence import (
     accuracy,
     base_rate,
     is_poor,
+    is_warming_up,
     late,
     middle,
     skill,
@@ -229,7 +230,7 @@ def _matches(history: History) -> bool:
 def _underfitting(history: History) -> Iterable[Finding]:
     """A plateau far above what the nearest neighbours achieve (Cover & Hart 1967)."""
     trend, data, facts = history.trend, history.data, history.facts
-    still_falls = trend.late_fall > 0.03
+    still_falls = trend.late_fall > 0.03 or is_warming_up(history)
     weighted = history.is_classification and not 0.8 < history.loss_factor < 1.25
     if data is None or still_falls or weighted or skill(history) > 0.9:
         return

@@ -14,6 +14,7 @@ from trainwell.watching.rules.evidence import (
     first_rate,
     is_poor,
     is_stuck,
+    is_warming_up,
     late,
     middle,
     skill,
@@ -21,7 +22,7 @@ from trainwell.watching.rules.evidence import (
     weights,
 )
 from trainwell.watching.rules.units import dead_at_start
-from trainwell.watching.trend import average_blocks
+from trainwell.watching.trend import Trend, average_blocks
 
 
 def judge_learning_rate(history: History) -> Iterable[Finding]:
@@ -101,7 +102,7 @@ def _usual_limit(history: History) -> float:
 
 def _too_low(history: History) -> Iterable[Finding]:
     trend, rate = history.trend, first_rate(history)
-    if trend.count < 50 or skill(history) > 0.5 or trend.broken or _is_warming_up(history):
+    if trend.count < 50 or skill(history) > 0.5 or trend.broken or is_warming_up(history):
         return
     ratio = update_ratio(history, late(history))
     gradients = middle(middle(p.gradient for p in weights(r)) for r in history.readings)
@@ -122,13 +123,6 @@ def _too_low(history: History) -> Iterable[Finding]:
         remedy="Multiply the learning rate by 10, and again until the loss falls quickly.",
         reference="Bengio 2012 (Practical recommendations)",
     )
-
-
-def _is_warming_up(history: History) -> bool:
-    """Whether the rate is still on its way up: how high it gets is not known yet."""
-    rates = [rate for _, rate in history.rates]
-    peak = max(rates, default=0.0)
-    return bool(rates) and rates[-1] >= 0.99 * peak and rates[0] < 0.5 * peak
 
 
 def _momentum(history: History) -> Iterable[Finding]:
@@ -180,7 +174,7 @@ def _schedule(history: History) -> Iterable[Finding]:
     peak = max(rates)
     grows = rates[-1] > 20 * rates[0] > 0 and rates[-1] >= 0.99 * peak
     # A warm-up that has not ended looks the same, but for the loss.
-    if grows and (history.diverged or history.trend.last > 1.5 * history.trend.best):
+    if grows and (history.diverged or _rises(history.trend)):
         yield _schedule_finding(
             history, rates,
             f"The schedule raises the learning rate from {rates[0]:.2g} to {rates[-1]:.2g} without "
@@ -244,6 +238,13 @@ def _count_resets(rates: Sequence[float]) -> int:
         elif now < before:
             return 0
     return resets
+
+
+def _rises(trend: Trend) -> bool:
+    """Whether a loss went up by more than it does from batch to batch."""
+    rise = trend.last - trend.best
+    by_chance = max(0.1 * abs(trend.start), 2 * trend.noise)
+    return trend.last > 1.5 * trend.best and rise > by_chance
 
 
 def _was_falling(before: Sequence[float], after: Sequence[float]) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import skill
+from trainwell.watching.rules.evidence import is_warming_up, skill
 
 ENOUGH = 150
 
@@ -16,6 +16,8 @@ def judge_symptom(history: History) -> Iterable[Finding]:
     """A loss that stands at that of a constant prediction."""
     trend = history.trend
     if trend.count < ENOUGH or not math.isfinite(trend.level) or trend.broken:
+        return
+    if is_warming_up(history):
         return
     if skill(history) > 0.03 or trend.fall > 0.3 or trend.late_fall > 0.01:
         return
