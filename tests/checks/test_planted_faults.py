@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 import torch
 
-from tests.checks.planted.outcomes import Outcome, observe_all
+from tests.checks.planted.outcomes import observe_all
 from tests.checks.planted.registry import FAULTS
 from tests.checks.planted.twins import train_twin
 from trainwell.findings import CODES
 
 NAMES = [fault.name for fault in FAULTS]
-
-
-@pytest.fixture(scope="module")
-def outcomes() -> Sequence[Outcome]:
-    return list(observe_all(NAMES, processes=2))
 
 
 def test_the_suite_is_as_large_as_promised_and_every_name_is_its_own() -> None:
@@ -39,14 +32,11 @@ def test_a_program_is_alike_each_time(name: str, faulty: bool) -> None:
 
 
 @pytest.mark.slow
-def test_at_least_95_percent_of_faults_are_named(outcomes: Sequence[Outcome]) -> None:
+def test_at_least_95_percent_of_faults_are_named_and_at_most_2_percent_of_twins_alarmed() -> None:
+    outcomes = list(observe_all(NAMES))
     missed = [outcome.name for outcome in outcomes if not outcome.is_named]
-    assert len(missed) <= 0.05 * len(outcomes), missed
-
-
-@pytest.mark.slow
-def test_at_most_2_percent_of_healthy_twins_raise_an_alarm(outcomes: Sequence[Outcome]) -> None:
     alarms = {outcome.name: outcome.twin for outcome in outcomes if outcome.is_false_alarm}
+    assert len(missed) <= 0.05 * len(outcomes), missed
     assert len(alarms) <= 0.02 * len(outcomes), alarms
 
 
