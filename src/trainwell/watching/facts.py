@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainwell.watching.hidden_modules import find_hidden
 from trainwell.watching.twins import count_twins
+from trainwell.watching.undisturbed import count_parameters
 
 NORMS = (
     nn.modules.batchnorm._BatchNorm,  # pyright: ignore[reportPrivateUsage]
@@ -52,7 +52,6 @@ class Facts:
         twins: Share of hidden units that begin with the very weights of another unit.
         zero_rate: Names of the parameters in groups whose rate is zero at the start.
         first_sizes: Root mean square of each weight when the watcher was attached, by name.
-        hidden: Attributes that hold parameters of which neither model nor optimiser knows.
         frozen: Names of the parameters that ask for no gradient.
     """
 
@@ -79,7 +78,6 @@ class Facts:
     twins: float = math.nan
     zero_rate: tuple[str, ...] = ()
     first_sizes: Mapping[str, float] = field(default_factory=dict)
-    hidden: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
 
     @property
@@ -101,7 +99,7 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         momentum=max((_momentum(group) for group in groups), default=0.0),
         weight_decay=max((float(g.get("weight_decay", 0) or 0) for g in groups), default=0.0),
         maximize=any(bool(g.get("maximize", False)) for g in groups),
-        parameters=sum(p.numel() for _, p in named),
+        parameters=count_parameters(model),
         hidden_units=max((_width(m) for m in weighted[:-1]), default=0),
         narrowest=min((w for m in weighted[:-1] if (w := _width(m))), default=0),
         ends_with_norm=bool(leaves) and isinstance(leaves[-1], BATCH_NORM),
@@ -120,7 +118,6 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         twins=count_twins(model),
         zero_rate=_list_zero_rate(groups, named),
         first_sizes=_measure_weights(named),
-        hidden=find_hidden(model, optimizer),
         frozen=tuple(name for name, p in named if not p.requires_grad),
     )
 

@@ -9,7 +9,9 @@ from torch import nn
 
 
 def find_hidden(model: nn.Module, optimizer: Any) -> tuple[str, ...]:
-    """Attributes that hold trainable parameters of which neither model nor optimiser knows.
+    """Attributes whose parameters got a gradient, but of which neither model nor optimiser knows.
+
+    A teacher that is kept out of the model's parameters on purpose gets none.
 
     Args:
         model: Whose modules are looked through, one level of containers deep.
@@ -33,7 +35,10 @@ def _parameters_in(value: object) -> Iterator[nn.Parameter]:
     else:
         return
     for item in items:
-        if isinstance(item, nn.Parameter) and item.requires_grad:
-            yield item
+        if isinstance(item, nn.Parameter):
+            parameters: Iterable[nn.Parameter] = (item,)
         elif isinstance(item, nn.Module):
-            yield from (p for p in item.parameters() if p.requires_grad)
+            parameters = item.parameters()
+        else:
+            continue
+        yield from (p for p in parameters if p.grad is not None)

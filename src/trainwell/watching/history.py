@@ -83,6 +83,8 @@ class History:
         called: Layers with weights whose forward pass ran with gradients.
         detached: Layers after which a tensor was cut from its graph.
         lines: Of the user's code, by kind and layer; see `sources`.
+        hidden: Attributes with parameters that got a gradient, but of which neither model nor
+            optimiser knows.
     """
 
     facts: Facts
@@ -100,6 +102,7 @@ class History:
     called: frozenset[str] = frozenset()
     detached: tuple[str, ...] = ()
     lines: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    hidden: tuple[str, ...] = ()
 
     @property
     def step(self) -> int:

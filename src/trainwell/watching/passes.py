@@ -20,7 +20,7 @@ from trainwell.tracing.tensors import first_tensor
 from trainwell.watching.activations import ForwardProbe
 from trainwell.watching.guard import Guard
 from trainwell.watching.hooks import ModuleHook
-from trainwell.watching.undisturbed import untouched_randomness
+from trainwell.watching.undisturbed import copy_loss, untouched_randomness
 
 
 @dataclass
@@ -211,7 +211,8 @@ class RepeatedPasses:
         self.is_fresh = True
         self.evaluated: tuple[Any, ...] | None = None
         self._model, self._forward, self._guard = model, forward, guard
-        self._loss_fn = loss_fn
+        # What learns or remembers in it is not to hear of these passes.
+        self._loss_fn = copy_loss(loss_fn)
         self._step = 0
 
     @property
@@ -248,7 +249,7 @@ class RepeatedPasses:
         self.call.outputs = outputs.detach()
         if self._loss_fn is None or not outputs.is_floating_point():
             return
-        with torch.enable_grad():
+        with untouched_randomness(), torch.enable_grad():
             outputs = outputs.detach().requires_grad_()
             loss = self._loss_fn(outputs, targets)
             (gradient,) = torch.autograd.grad(loss, outputs, retain_graph=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwell.tracing.tensors import is_finite
-from trainwell.watching.undisturbed import MOST_PARAMETERS
+from trainwell.watching.undisturbed import MOST_PARAMETERS, count_parameters
 
 State = Mapping[str, Tensor]
 FEW_PARAMETERS = 2_000_000
@@ -24,7 +24,7 @@ class Snapshots:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._parameters = sum(p.numel() for p in model.parameters())
+        self._parameters = count_parameters(model)
         self._asked = 0
         self._kept: list[State] = []
 
@@ -37,7 +37,11 @@ class Snapshots:
         self._asked += 1
         is_turn = self._parameters <= FEW_PARAMETERS or self._asked.bit_count() == 1
         if is_turn and self._parameters <= MOST_PARAMETERS:
-            state = {name: v.detach().clone() for name, v in self._model.state_dict().items()}
+            state = {
+                name: value.detach().clone()
+                for name, value in self._model.state_dict().items()
+                if isinstance(value, Tensor)
+            }
             self._kept = [*self._kept[:2], state]
 
     def approve(self) -> None:

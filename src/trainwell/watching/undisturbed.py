@@ -6,6 +6,7 @@ import contextlib
 import copy
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +29,23 @@ def untouched_randomness() -> Iterator[None]:
             np.random.set_state(array)
 
 
+def count_parameters(model: nn.Module) -> int:
+    """Numbers in it; those that are only made by the first pass do not count yet."""
+    made = (p for p in model.parameters() if not isinstance(p, nn.UninitializedParameter))
+    return sum(p.numel() for p in made)
+
+
+def copy_loss(loss_fn: Any) -> Any:
+    """A copy of a loss that may learn or remember; None where it has none, as without a loss."""
+    try:
+        return copy.deepcopy(loss_fn)
+    except Exception:  # what holds graphs, files or locks has no copy
+        return None
+
+
 def replicate(model: nn.Module) -> nn.Module | None:
     """A copy without the watcher's hooks; None for a model that is too large or has no copy."""
-    if sum(p.numel() for p in model.parameters()) > MOST_PARAMETERS:
+    if count_parameters(model) > MOST_PARAMETERS:
         return None
     try:
         return copy.deepcopy(model)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from trainwell.watching.guard import Guard
 from trainwell.watching.ledger import Ledger
 
 MAX_PARAMETERS = 48
@@ -32,9 +33,11 @@ class UpdateProbe:
         model: Is looked at, never changed.
         optimizer: May be none of torch's; then only gradients are read.
         ledger: Takes the numbers.
+        guard: Calls what may fail within a step of the training.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Any, ledger: Ledger) -> None:
+    def __init__(self, model: nn.Module, optimizer: Any, ledger: Ledger, guard: Guard) -> None:
+        self._guard = guard
         self.tracked = choose_parameters(model)
         self._owned = {
             id(p) for group in getattr(optimizer, "param_groups", []) for p in group["params"]
@@ -71,11 +74,16 @@ class UpdateProbe:
         self.step, self.updates = step, 0
         self._seen_zero, self._kept, self._before = None, [], None
         if self.can_wait:
-            self._handles.append(self._optimizer.register_step_pre_hook(self._before_step))
-            self._handles.append(self._optimizer.register_step_post_hook(self._after_step))
+            self._handles.append(
+                self._optimizer.register_step_pre_hook(self._hear(self._before_step))
+            )
+            self._handles.append(
+                self._optimizer.register_step_post_hook(self._hear(self._after_step))
+            )
         witness = self._choose_witness()
         if witness is not None:
-            self._handles.append(witness.register_hook(lambda grad: self._before_backward(witness)))
+            look = self._hear(lambda grad: self._before_backward(witness))
+            self._handles.append(witness.register_hook(look))
 
     def disarm(self) -> None:
         """Lets go of the optimiser."""
@@ -98,6 +106,14 @@ class UpdateProbe:
             return None if self._seen_zero is None else False
         return torch.stack(self._kept).min()
 
+    def _hear(self, function: Callable[..., None]) -> Callable[..., None]:
+        """A hook that never fails."""
+
+        def hook(*args: Any) -> None:
+            self._guard("updates", function, *args)
+
+        return hook
+
     def _choose_witness(self) -> nn.Parameter | None:
         owned = [
             t.parameter
@@ -116,6 +132,8 @@ class UpdateProbe:
 
     @torch.no_grad()
     def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        if not self.tracked:
+            return
         start = time.thread_time()
         self._has_closure = len(args) > 1 or kwargs.get("closure") is not None
         self._before = _gather([t.parameter for t in self.tracked])
@@ -125,8 +143,10 @@ class UpdateProbe:
 
     @torch.no_grad()
     def _after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        start = time.thread_time()
         self.updates += 1
+        if not self.tracked:
+            return
+        start = time.thread_time()
         if self._has_closure:
             self._read_gradients()
         self._read_updates()

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainwell.errors import ModelError
 from trainwell.findings import Finding
 from trainwell.tracing.tensors import first_tensor
 from trainwell.watching.activations import ForwardProbe
@@ -21,6 +22,7 @@ from trainwell.watching.causes import rank
 from trainwell.watching.examples import Examples
 from trainwell.watching.facts import Facts, collect_facts
 from trainwell.watching.guard import Guard
+from trainwell.watching.hidden_modules import find_hidden
 from trainwell.watching.history import History, Modes, NanOrigin
 from trainwell.watching.ledger import Ledger
 from trainwell.watching.loss_graph import LossGraph, read_loss_graph
@@ -31,7 +33,7 @@ from trainwell.watching.readings import EpochReading
 from trainwell.watching.recorder import Recorder
 from trainwell.watching.rules import judge
 from trainwell.watching.snapshots import Snapshots
-from trainwell.watching.undisturbed import untouched_randomness
+from trainwell.watching.undisturbed import copy_loss, untouched_randomness
 from trainwell.watching.updates import UpdateProbe
 
 PATIENCE = 64
@@ -87,16 +89,15 @@ class Watcher:
         self._check = check
         self._on_finding = on_finding or print_finding
         self._facts: Facts = collect_facts(model, optimizer, loss_fn, task)
-        self._ledger = Ledger()
+        self._ledger, self._guard = Ledger(), Guard()
         self._forward = ForwardProbe(model, self._ledger)
-        self._updates = UpdateProbe(model, optimizer, self._ledger)
+        self._updates = UpdateProbe(model, optimizer, self._ledger, self._guard)
         self._recorder = Recorder()
         self._examples = Examples(train, valid)
         self._graph: LossGraph | None = None
         self._nan: NanOrigin | None = None
         self._snapshots = Snapshots(model)
         self._ring = BatchRing()
-        self._guard = Guard()
         self._announced: set[str] = set()
         self._suspected: set[str] = set()
         self._judged: tuple[int, list[Finding]] | None = None
@@ -128,7 +129,15 @@ class Watcher:
             inputs: What the model was called with. None: as its hook saw it.
             outputs: What it gave. None: as its hook saw it.
             targets: `(N,)` or `(N, ...)`; None where there are none.
+
+        Raises:
+            ModelError: There is no loss.
         """
+        if loss is None:
+            raise ModelError(
+                "watcher.step() got None where it takes the loss",
+                remedy="Give it the loss of the step, a tensor or a number.",
+            )
         number = self._count
         self._count = number + 1
         # A number that is on this side already is no wait for the device.
@@ -144,7 +153,8 @@ class Watcher:
         if self._armed or broken or len(self._losses) >= self._window:
             with self.budget.metered():
                 self._look(number, broken, loss, inputs, outputs, targets)
-        if not self._armed and self.budget.wants_reading(self._count):
+        reads = not self._armed and not self._guard.has_given_up("readings")
+        if reads and self.budget.wants_reading(self._count):
             with self.budget.metered():
                 self._arm()
 
@@ -154,6 +164,8 @@ class Watcher:
         """What is not done on every step."""
         if self._armed:
             self._guard("readings", self._collect, loss, inputs, outputs, targets)
+            if self._guard.has_given_up("readings"):
+                self._disarm()
         if broken:
             self._flush()
             self._guard("the origin of the NaN", self._trace_nan, number, loss)
@@ -273,18 +285,20 @@ class Watcher:
             shown = call.loss if call.loss is not None else loss
             self._graph = read_loss_graph(shown, out) or self._graph
         if seen is not None and (self._readings < 12 or self._readings % 4 == 0):
-            read_inputs(self._ledger, step, seen)
+            self._guard("inputs", read_inputs, self._ledger, step, seen)
         if out is not None:
             y = first_tensor(targets)
             y = y if y is not None else find_targets(out, call.gradient, self._graph)
             # How the loss is averaged does not change over a training.
             gradient = call.gradient if self._readings < 10 else None
-            read_outputs(self._ledger, step, out, y, gradient, self._graph)
-            if seen is not None:
-                self._examples.keep(seen, y, torch.isfinite(out.detach()).all())
+            reading = (self._ledger, step, out, y, gradient, self._graph)
+            self._guard("outputs", read_outputs, *reading)
+            if seen is not None and seen.ndim:
+                whole = torch.isfinite(out.detach()).all()
+                self._guard("examples", self._examples.keep, seen, y, whole)
         self._readings += 1
         if self._readings % 4 == 1:
-            self._snapshots.take()
+            self._guard("snapshots", self._snapshots.take)
 
     def _rate(self) -> float:
         try:
@@ -336,7 +350,7 @@ class Watcher:
             Broken(
                 model=self._model,
                 optimizer=self._optimizer,
-                loss_fn=self._loss_fn,
+                loss_fn=copy_loss(self._loss_fn),
                 batches=list(self._ring.newest_first()),
                 state=self._snapshots.newest_whole(),
                 step=step,
@@ -384,6 +398,7 @@ class Watcher:
             called=frozenset(self._forward.called),
             detached=tuple(self._forward.detached),
             lines=self._forward.lines,
+            hidden=self._guard("hidden layers", find_hidden, self._model, self._optimizer) or (),
         )
 
     def _probe(self) -> Probe:

@@ -139,7 +139,8 @@ def _exploding(history: History) -> Iterable[Finding]:
     ]
     most = max(growth, default=0.0)
     trend = history.trend
-    blown_up = trend.last > 20 * max(abs(trend.start), 1e-12)
+    # A loss that begins at nought, as that of consistency, grows by any factor.
+    blown_up = abs(trend.start) > 1e-6 and trend.last > 20 * abs(trend.start)
     first = history.losses[0][1] / history.chance if history.chance > 0 else 0.0
     begins_so = first > 1e4 and trend.level > 20
     evidence = {"gradient_growth": most, "loss_start": trend.start, "loss_last": trend.last}

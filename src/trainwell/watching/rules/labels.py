@@ -38,7 +38,9 @@ def _order(history: History) -> Iterable[Finding]:
         )
         evidence = {"same_class_neighbours": runs, "expected": expected}
     else:
-        if runs < 0.8 or history.is_classification or history.facts.recurrent:
+        # With several columns, neighbours are numbers of one example.
+        single = max(o.columns for o in known) == 1
+        if runs < 0.8 or history.is_classification or history.facts.recurrent or not single:
             return
         cause = (
             f"Neighbouring targets in a batch have a correlation of {runs:.2f} (0 in a shuffled "

@@ -221,7 +221,9 @@ def _reduction(history: History) -> Iterable[Finding]:
     known = [o for o in history.outputs if math.isfinite(o.scale) and o.scale > 0 and o.rows >= 8]
     per_row = middle(o.scale / o.rows for o in known)
     inverse = middle(o.scale * o.rows for o in known)
-    summed = per_row > 0.9
+    # Torch's own mean is no sum: what multiplies its gradient is the scale of mixed precision.
+    mean = graph is not None and graph.named and graph.reduction == "mean" and not graph.around
+    summed = per_row > 0.9 and not mean
     accumulates = history.modes.passes_per_update > 1.5
     divided = inverse < 1.2 and not accumulates
     bare = (

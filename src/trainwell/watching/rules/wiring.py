@@ -46,7 +46,9 @@ def _ascent(history: History) -> Iterable[Finding]:
     turned = len(scales) >= 3 and sum(s < 0 for s in scales) > 0.8 * len(scales)
     cosines = [r.cosine for r in history.readings if math.isfinite(r.cosine)]
     climbs = len(cosines) >= 4 and sum(c > 0.15 for c in cosines) > 0.8 * len(cosines)
-    negated = graph is not None and "neg" in graph.around and graph.kind in (
+    # Another factor on the way may bring a minus of its own, as in a focal loss.
+    bare = graph is not None and set(graph.around) <= {"neg", "mean", "sum"}
+    negated = bare and graph is not None and "neg" in graph.around and graph.kind in (
         "cross_entropy", "mse", "bce", "bce_logits", "smooth_l1", "l1",
     )  # fmt: skip
     standard = [o.standard_loss for o in history.outputs if math.isfinite(o.standard_loss)]
@@ -138,7 +140,7 @@ def _frozen(history: History) -> Iterable[Finding]:
         if history.modes.steps >= 100 and not history.modes.updates_read:
             yield _frozen_finding(history, [], "the optimiser never made a step")
         return
-    if facts.hidden:
+    if history.hidden:
         yield _hidden_finding(history)
         return
     still = _unmoved(history)
@@ -170,13 +172,13 @@ def _frozen(history: History) -> Iterable[Finding]:
 
 
 def _hidden_finding(history: History) -> Finding:
-    names = ", ".join(history.facts.hidden[:3])
+    names = ", ".join(history.hidden[:3])
     return Finding(
         code="frozen_params",
         severity="error",
-        where=history.facts.hidden[0],
+        where=history.hidden[0],
         step=history.step,
-        evidence={"attributes": len(history.facts.hidden)},
+        evidence={"attributes": len(history.hidden)},
         cause=f"{names}: a plain list or dictionary holds layers with parameters, which neither "
         "the model nor the optimiser knows of; they are never updated, moved or saved.",
         remedy="Use nn.ModuleList, nn.ModuleDict, nn.ParameterList or nn.ParameterDict.",
