@@ -39,7 +39,8 @@ def _mode(history: History) -> Iterable[Finding]:
             "validation has called model.eval().",
             reference="PyTorch documentation of Module.eval",
         )
-    elif modes.passes_in_training >= 2 and not modes.passes_in_eval:
+    # One that is made with nearly every update is a part of the training, as in a GAN.
+    elif 2 <= modes.passes_in_training < 0.5 * modes.steps and not modes.passes_in_eval:
         yield Finding(
             code="eval_mode_bug",
             severity="warning",
