@@ -15,7 +15,16 @@ from benchmarks.corpus.programs import PROGRAMS
 
 HERE = Path(__file__).parent
 RECORD = HERE / "frozen.json"
-SHARED = ("architectures.py", "data.py", "loop.py", "networks.py", "tasks.py", "training.py")
+SHARED = (
+    "architectures.py",
+    "data.py",
+    "loop.py",
+    "more_architectures.py",
+    "more_tasks.py",
+    "networks.py",
+    "tasks.py",
+    "training.py",
+)
 
 
 def describe() -> dict[str, Any]:
