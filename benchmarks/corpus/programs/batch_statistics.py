@@ -118,7 +118,7 @@ def two_plants_take_turns(watch: Watch, faulty: bool) -> Outcome:
 
 
 @faulty(
-    "phases-momentum-of-another-library", "batchnorm_misuse", subtle=True, learns=0.8, version=3
+    "phases-momentum-of-another-library", "batchnorm_misuse", subtle=True, learns=0.7, version=3
 )
 def momentum_of_another_library(watch: Watch, faulty: bool) -> Outcome:
     """0.99 keeps the old statistics in Keras; here it takes the last batch's, of six rows."""
@@ -271,30 +271,3 @@ def train_overridden_ignores_the_mode(watch: Watch, faulty: bool) -> Outcome:
     model = StubbornTable(faulty)
     optimizer = Adam(model.parameters(), lr=0.005)
     return train(watch, model, optimizer, nn.BCEWithLogitsLoss(), orders(), epochs=8)
-
-
-class DeepByChance(nn.Module):
-    """Residual blocks that are left out by chance in training; all are there in evaluation."""
-
-    def __init__(self, scales: bool) -> None:
-        super().__init__()
-        self.enter, self.leave = nn.Linear(6, 32), nn.Linear(32, 1)
-        self.blocks = nn.ModuleList(mlp(32, 32, 32) for _ in range(4))
-        self.scales = scales
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.enter(x)
-        for block in self.blocks:
-            if self.training:
-                x = x + block(x) * (torch.rand(len(x), 1) < 0.3)
-            else:
-                x = x + (0.3 if self.scales else 1.0) * block(x)
-        return self.leave(x)
-
-
-@faulty("claims-all-blocks-at-once", "eval_mode_bug", learns=0.6, version=3)
-def all_blocks_at_once(watch: Watch, faulty: bool) -> Outcome:
-    """Blocks that survive three times in ten all add in full when the model is used."""
-    model = DeepByChance(scales=not faulty)
-    optimizer = AdamW(model.parameters(), lr=0.003)
-    return train(watch, model, optimizer, nn.MSELoss(), claims(), epochs=15)

@@ -135,7 +135,7 @@ def rate_of_three(watch: Watch, faulty: bool) -> Outcome:
     """The mean over a batch leaves each row's share small: embeddings bear a rate of 3."""
     model = Factors(400, 20, width=3)
     optimizer = SGD(model.parameters(), lr=3.0)
-    return train(watch, model, optimizer, nn.MSELoss(), watched(), epochs=10)
+    return train(watch, model, optimizer, nn.MSELoss(), watched(), epochs=7)
 
 
 @healthy("frames-momentum-of-97", learns=0.9, version=3)
@@ -382,7 +382,7 @@ def teacher_forced_decoder(watch: Watch, faulty: bool) -> Outcome:
         optimizer,
         loss_fn,
         melodies(),
-        epochs=20,
+        epochs=12,
         told="data",
         metric=position_accuracy,
         update=update,

@@ -41,7 +41,7 @@ from benchmarks.corpus.tasks import take_every_class_apart as sort_by_target
 from benchmarks.corpus.training import in_order, measure, position_accuracy, train
 
 
-@faulty("sentences-topic-after-topic", "no_shuffle", learns=0.7, margin=0.1, version=3)
+@faulty("sentences-topic-after-topic", "no_shuffle", learns=0.7, margin=0.05, version=3)
 def topic_after_topic(watch: Watch, faulty: bool) -> Outcome:
     """Texts lie by topic; the sampler that shuffles was replaced by one that does not."""
     data = sort_by_target(sentences())
@@ -69,7 +69,7 @@ def sorted_by_colour(watch: Watch, faulty: bool) -> Outcome:
     """The random order's numbers are sorted before use, of examples that lie class by class."""
     data = sort_by_target(leaves())
     model = colour_network()
-    optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
+    optimizer = SGD(model.parameters(), lr=0.03, momentum=0.9)
 
     def order(count: int) -> Tensor:
         drawn = torch.randperm(count)
@@ -123,7 +123,7 @@ def image_moved_place_kept(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, loss_fn, spots(), epochs=30, update=update)
 
 
-@faulty("segments-played-backwards", "bad_augmentation", learns=0.75, margin=0.05, version=3)
+@faulty("segments-played-backwards", "bad_augmentation", learns=0.75, margin=0.03, version=3)
 def played_backwards(watch: Watch, faulty: bool) -> Outcome:
     """A signal that rises falls when it is played backwards, and lies elsewhere."""
     model = segment_network()
@@ -180,7 +180,7 @@ def swapped_now_and_then(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, loss_fn, data, epochs=8, augment=augment, told="data")
 
 
-@faulty("reviews-words-in-any-order", "bad_augmentation", subtle=True, learns=0.8, version=3)
+@faulty("reviews-words-in-any-order", "bad_augmentation", subtle=True, learns=0.75, version=3)
 def words_in_any_order(watch: Watch, faulty: bool) -> Outcome:
     """Words change places in training: what "not" belongs to is lost."""
     model = Reader()

@@ -346,7 +346,7 @@ def is_it_an_eight(watch: Watch, faulty: bool) -> Outcome:
 
 
 @faulty(
-    "scenes-one-pixel-in-forty", "class_imbalance", learns=0.6, margin=0.1, subtle=True, version=3
+    "scenes-one-pixel-in-forty", "class_imbalance", learns=0.5, margin=0.1, subtle=True, version=3
 )
 def one_pixel_in_forty(watch: Watch, faulty: bool) -> Outcome:
     """Few pixels are of a thing at all, in strong noise; most scenes have been cleared."""
