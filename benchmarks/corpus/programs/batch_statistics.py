@@ -256,7 +256,7 @@ class StubbornTable(Table):
         self.stubborn = stubborn
 
     def train(self, mode: bool = True) -> StubbornTable:
-        super().train(True if self.__dict__.get("stubborn") else mode)
+        super().train(True if self.stubborn else mode)
         return self
 
 

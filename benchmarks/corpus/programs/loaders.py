@@ -156,7 +156,7 @@ def hue_turned(watch: Watch, faulty: bool) -> Outcome:
         x = x * (0.8 + 0.4 * torch.rand(len(x), 1, 1, 1))
         if not faulty:
             return x
-        turns = torch.randint(3, (len(x), 1), generator=None)
+        turns = torch.randint(3, (len(x), 1))
         channels = (torch.arange(3) + turns) % 3
         return x.gather(1, channels[:, :, None, None].expand_as(x))
 
