@@ -190,7 +190,7 @@ class Program:
                     if scheduler is not None:
                         scheduler.step()
                 total += loss.item() * len(rows)
-                if out.ndim == 2 and out.shape[1] > 1:
+                if out.ndim == 2 and out.shape[1] > 1 and yb.ndim == 1:
                     right += float((out.argmax(1) == yb).sum())
                 if watcher is not None:
                     if self.tell == "all":
@@ -215,7 +215,7 @@ class Program:
             valid_loss = self.loss(out, self.valid[1]).item()
         if watcher is None:
             return
-        if out.ndim == 2 and out.shape[1] > 1:
+        if out.ndim == 2 and out.shape[1] > 1 and self.valid[1].ndim == 1:
             metric = float((out.argmax(1) == self.valid[1]).float().mean())
             watcher.epoch(loss, accuracy, valid_loss, metric)
         else:

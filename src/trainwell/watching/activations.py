@@ -42,10 +42,15 @@ _KINDS: dict[Any, str] = {
     functional.tanh: "tanh",
     torch.tanh: "tanh",
     Tensor.tanh: "tanh",
+    functional.softmax: "softmax",
+    torch.softmax: "softmax",
+    Tensor.softmax: "softmax",
 }
 _READ_DATA = Tensor.data.__get__  # pyright: ignore
 _ENDS = {"sigmoid": (0.03, 0.97), "tanh": (-0.94, 0.94)}
 """Where the slope is about a tenth of the steepest or less."""
+SURE = 0.99
+"""A share of a softmax that leaves next to nothing to the others."""
 
 
 @dataclass
@@ -137,7 +142,9 @@ class ForwardProbe:
             readings.append(UnitReading(name, kind, seen.high.numel(), share, seen.examples))
         return readings
 
-    def called_function(self, function: Any, args: tuple[Any, ...], result: Any) -> None:
+    def called_function(
+        self, function: Any, args: tuple[Any, ...], kwargs: Any, result: Any
+    ) -> None:
         """One torch function was called inside of the model."""
         if function is Tensor.detach or function == _READ_DATA:
             if args[0].requires_grad and not isinstance(args[0], nn.Parameter):
@@ -147,6 +154,9 @@ class ForwardProbe:
         kind = _KINDS.get(function)
         if kind is not None and self._calls < MAX_CALLS and isinstance(result, Tensor):
             self._calls += 1
+            if kind == "softmax":
+                axis = (kwargs or {}).get("dim", args[1] if len(args) > 1 else None)
+                result = result.movedim(-1 if axis is None else axis, -1)
             self._pending.append((kind, self._layer, result))
             self._note_line(kind, self._layer)
 
@@ -206,6 +216,13 @@ class ForwardProbe:
             return
         few = _thin(values)
         std, mean = torch.std_mean(few, correction=0)
+        if kind == "softmax":
+            # One of two or more has it all: the others get no gradient.
+            certain = few.amax(-1) > SURE if few.shape[-1] > 1 else torch.zeros_like(few[..., 0])
+            self._ledger.put(
+                self.step, f"layer|{kind}|{layer}", (mean, std, certain.float().mean())
+            )
+            return
         if kind == "relu":
             share = 1 - few.sign().mean()
         else:
@@ -241,7 +258,7 @@ class _Mode(TorchFunctionMode):
         result = func(*args, **(kwargs or {}))
         # Whatever goes wrong in looking at it is no matter of the model.
         with contextlib.suppress(Exception):
-            self._probe.called_function(func, args, result)
+            self._probe.called_function(func, args, kwargs, result)
         return result
 
 

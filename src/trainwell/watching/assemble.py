@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from trainwell.watching.readings import (
@@ -64,6 +65,7 @@ def _parameters(
         return []
     blank = [UNKNOWN] * len(tracked)
     changes, slices = numbers.get("changes", blank), numbers.get("slices", blank)
+    above, below = _split_signs(numbers.get("signs"), len(tracked))
     rows: list[ParameterReading] = []
     for k, (name, parameter) in enumerate((t.name, t.parameter) for t in tracked):
         root = math.sqrt(parameter.numel())
@@ -77,9 +79,23 @@ def _parameters(
                 weight=numbers["weights"][k] / root,
                 has_gradient=k not in without,
                 update_ratio=changes[k] / (slices[k] + 1e-12),
+                above=above[k],
+                below=below[k],
             )
         )
     return rows
+
+
+def _split_signs(
+    values: Sequence[float] | None, count: int
+) -> tuple[Sequence[float], Sequence[float]]:
+    """How many numbers of each parameter's gradient are above and below 0."""
+    if values is None:
+        return [UNKNOWN] * count, [UNKNOWN] * count
+    sums = values[:count], values[count:]
+    parts = ([after - before for before, after in pairwise((0.0, *part))] for part in sums)
+    above, below = parts
+    return above, below
 
 
 def _cosine(values: Sequence[float] | None) -> float:
@@ -159,10 +175,11 @@ def _counts(numbers: Numbers) -> dict[str, tuple[float, ...]]:
 
 def _numbers(
     values: Sequence[float], one_column: bool
-) -> tuple[dict[str, float], dict[str, tuple[float, ...]]]:
+) -> tuple[dict[str, Any], dict[str, tuple[float, ...]]]:
     standard, std, mean, binary, right, runs, near, misfits = values[:8]
-    found = {"standard_loss": standard, "target_std": std, "target_mean": mean}
-    found |= {"target_low": values[14], "target_high": values[15]}
+    found: dict[str, Any] = {"standard_loss": standard, "target_std": std, "target_mean": mean}
+    found["binary"] = binary == 1.0
+    found |= {"target_low": values[14], "target_high": values[15], "row_std": values[16]}
     counts: dict[str, tuple[float, ...]] = {}
     if binary == 1.0 and one_column:
         ones, zeros, ones_right, zeros_right, said_one, said_zero = values[8:14]
@@ -174,14 +191,15 @@ def _numbers(
         }
     else:
         found["label_runs"] = near
-    return found | _scale(values[16:]), counts
+    return found | _scale(values[17:]), counts
 
 
 def _scale(values: Sequence[float]) -> dict[str, float]:
     """The factor between both gradients, where they point along one line."""
-    if len(values) != 2 or not abs(values[1]) > 0.98:
+    if len(values) != 2:
         return {}
-    return {"scale": values[0]}
+    known = {"alignment": values[1]}
+    return known | ({"scale": values[0]} if abs(values[1]) > 0.98 else {})
 
 
 def _kept(numbers: Numbers) -> bool | None:

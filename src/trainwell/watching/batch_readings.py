@@ -198,6 +198,7 @@ def _read_numbers(
     parts.append((sure & ~right).float().mean())
     parts += [ones.sum(), zeros.sum(), (ones & right).sum(), (zeros & right).sum()]
     parts += [(z > threshold).sum(), (z <= threshold).sum(), *torch.aminmax(y)]
+    parts.append(targets.detach().float().reshape(len(targets), -1).mean(1).std(correction=0))
     if gradient is not None and gradient.shape == outputs.shape and len(z) == outputs.numel():
         parts += _fit_scale(expected.unsqueeze(1), gradient.reshape(-1, 1).float())
     label = f"numbers|{int(one_column)}"

@@ -28,7 +28,7 @@ class Budget:
     """
 
     share: float = 0.03
-    allowance: float = 0.05
+    allowance: float = 0.25
     first: int = 6
     clock: Callable[[], float] = time.perf_counter
     meter: Callable[[], float] = time.thread_time

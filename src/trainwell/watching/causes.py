@@ -22,7 +22,8 @@ _GOES_WRONG: tuple[Code, ...] = (
 """What a training that is steered wrongly may show as well."""
 
 EFFECTS: Mapping[Code, tuple[Code, ...]] = {
-    "gradient_ascent": (*_GOES_WRONG, "loss_reduction", "momentum_too_high", "lr_schedule"),
+    "gradient_ascent": (*_GOES_WRONG, "wrong_loss", "loss_reduction", "momentum_too_high",
+                        "lr_schedule"),
     "wrong_backward": _GOES_WRONG,
     "missing_zero_grad": (*_GOES_WRONG, "momentum_too_high", "lr_schedule"),
     "detach_inplace": ("underfitting", "vanishing_gradient", "frozen_params", "lr_too_low"),
@@ -48,7 +49,8 @@ EFFECTS: Mapping[Code, tuple[Code, ...]] = {
     "saturated_units": ("vanishing_gradient", "underfitting", "lr_too_low"),
     "vanishing_gradient": ("underfitting", "lr_too_low"),
     "corrupted_labels": ("overfitting", "underfitting"),
-    "no_shuffle": ("batchnorm_misuse", "underfitting", "lr_too_high"),
+    "no_shuffle": ("batchnorm_misuse", "underfitting", "lr_too_high", "exploding_or_nan",
+                   "dying_relu"),
     "eval_mode_bug": ("batchnorm_misuse", "overfitting"),
     "bad_augmentation": ("underfitting",),
     "lr_too_low": ("underfitting",),

@@ -13,9 +13,19 @@ import torch
 from torch import Tensor
 
 from trainwell.data.copies import coincide_by_chance, hash_rows
+from trainwell.watching.giveaways import find_copied_feature, find_dividing_feature
+from trainwell.watching.neighbours import (
+    ENOUGH,
+    NEIGHBOURS,
+    compare_spacing,
+    explain,
+    explain_by_code,
+    find_nearest,
+    measure_nearest,
+    vote,
+)
 
 MOST = 2000
-NEIGHBOURS = 10
 
 
 @dataclass(frozen=True)
@@ -29,12 +39,22 @@ class DataFacts:
         valid_examples: Validation examples that were looked at.
         leak_column: Number of the feature that gives the target away; −1 for none.
         leak_strength: How well it does, from 0 to 1.
+        dividing_column: Number of the feature that tells two classes apart best by one limit.
+        dividing_skill: How well it does: 1 without an error, 0 as the commonest class.
+        others_skill: How well the nearest neighbours do by all other features.
+        copied_column: Number of the feature that is the target itself most often.
+        copied_share: In how many examples it is.
         one_neighbour: Share of examples whose nearest other example has the same class.
         neighbours: Share of examples whose class is the commonest one of the nearest ten.
         misplaced: Share of examples whose ten nearest nearly all have one other class.
         neighbour_fit: Share of a regression's variance that the nearest ten explain.
+        association: Share of the targets' variance that neighbours or codes explain.
+        valid_association: The same within the validation examples.
+        spacing: How much denser examples lie among their nearest than further away; about 1.
         valid_misplaced: Share of validation examples whose ten nearest training examples nearly
             all have one other class.
+        valid_spacing: The same of validation examples among those of the training.
+        distinct_targets: Distinct targets of a regression as a share of the examples.
         distinct: Distinct examples as a share of all.
         coincides: Whether examples can take so few values that some are alike by chance.
         agreeing: Share of the examples that come again whose targets come again with them; 0
@@ -42,6 +62,8 @@ class DataFacts:
         contradicted: Share of examples that another one of the same inputs and another class
             contradicts.
         commonest_target: Share of the commonest target of a regression.
+        commonest_elsewhere: Share of that target among the validation examples.
+        commonest_near: Share of that target among the neighbours of examples that have it.
         changed: Share of the examples seen in training that are none of the training data's.
         valid_counts: Validation examples of each class.
         train_mean: Of all training values.
@@ -59,16 +81,28 @@ class DataFacts:
     valid_examples: int = 0
     leak_column: int = -1
     leak_strength: float = 0.0
+    dividing_column: int = -1
+    dividing_skill: float = 0.0
+    others_skill: float = 0.0
+    copied_column: int = -1
+    copied_share: float = 0.0
     one_neighbour: float = float("nan")
     neighbours: float = float("nan")
     misplaced: float = float("nan")
     neighbour_fit: float = float("nan")
+    association: float = float("nan")
+    valid_association: float = float("nan")
+    spacing: float = float("nan")
+    valid_spacing: float = float("nan")
+    distinct_targets: float = 0.0
     valid_misplaced: float = float("nan")
     distinct: float = 1.0
     coincides: bool = False
     agreeing: float = 0.0
     contradicted: float = 0.0
     commonest_target: float = 0.0
+    commonest_elsewhere: float = float("nan")
+    commonest_near: float = float("nan")
     changed: float = float("nan")
     valid_counts: tuple[int, ...] = ()
     train_mean: float = float("nan")
@@ -120,20 +154,18 @@ def look_at_data(
         valid: Likewise; None without.
         classes: Whether the targets are classes.
     """
-    inputs, targets = train
-    x = inputs.detach().cpu().float().flatten(1)
-    y = targets.detach().cpu() if targets is not None else None
+    x, y = _rows(train[0]), train[1].detach().cpu() if train[1] is not None else None
     std, mean = torch.std_mean(x, correction=0)
     found: dict[str, Any] = {
         "examples": len(x),
         "features": x.shape[1],
         "train_mean": float(mean),
         "train_std": float(std),
-        "distinct": len(hash_rows(inputs).unique()) / len(x),
+        "distinct": len(hash_rows(train[0]).unique()) / len(x),
         "coincides": coincide_by_chance(x),
     }
     if valid is not None:
-        v = valid[0].detach().cpu().float().flatten(1)
+        v = _rows(valid[0])
         v_std, v_mean = torch.std_mean(v, correction=0)
         found |= {
             "valid_mean": float(v_mean),
@@ -142,39 +174,76 @@ def look_at_data(
             "shared": _count_shared(x, v),
         }
     if y is not None and len(y) == len(x) and len(x) >= 20:
-        found |= _look_at_targets(x, y, classes)
-        if valid is not None and valid[1] is not None and classes:
-            v = valid[0].detach().cpu().float().flatten(1)
-            found |= _look_at_validation(x, _as_classes(y), v, _as_classes(valid[1].cpu()))
+        found |= _look_at_classes(x, _as_classes(y)) if classes else _look_at_numbers(x, y)
+        if valid is not None and valid[1] is not None and len(valid[1]) == len(valid[0]):
+            v, w = _rows(valid[0]), valid[1].detach().cpu()
+            found |= _look_at_validation(x, y, v, w, classes)
     return DataFacts(**found)
 
 
-def _look_at_targets(x: Tensor, y: Tensor, classes: bool) -> dict[str, Any]:
-    if classes:
-        numbers = _as_classes(y)
-        counts = torch.bincount(numbers.clamp(min=0))
-        column, strength = _find_class_leak(x, numbers)
-        own = _look_at_neighbours(x, numbers)
-        return {
-            "class_counts": tuple(counts.tolist()),
-            "leak_column": column,
-            "leak_strength": strength,
-            "contradicted": _count_contradicted(x, numbers),
-            **own,
-        }
-    y = y.reshape(len(y), -1)
-    std, mean = torch.std_mean(y.float(), correction=0)
-    # Several numbers are a reconstruction more often than a target that a feature gives away.
-    column, strength = _find_number_leak(x, y[:, 0].float()) if y.shape[1] == 1 else (-1, 0.0)
-    return {
+def _rows(inputs: Tensor) -> Tensor:
+    return inputs.detach().cpu().float().flatten(1)
+
+
+def _look_at_classes(x: Tensor, y: Tensor) -> dict[str, Any]:
+    counts = torch.bincount(y)
+    column, strength = _find_class_leak(x, y)
+    found: dict[str, Any] = {
+        "class_counts": tuple(counts.tolist()),
+        "leak_column": column,
+        "leak_strength": strength,
+        "contradicted": _count_contradicted(x, y),
+    }
+    if len(counts) == 2:
+        place, skill, others = find_dividing_feature(x, y)
+        found |= {"dividing_column": place, "dividing_skill": skill, "others_skill": others}
+    if len(x) < ENOUGH:
+        return found
+    near = find_nearest(x)
+    said = vote(x, y, near)
+    misplaced = (said.agreeing >= 0.7 * NEIGHBOURS) & (said.commonest != y)
+    return found | {
+        "one_neighbour": float((said.first == y).float().mean()),
+        "neighbours": float((said.commonest == y).float().mean()),
+        "misplaced": float(misplaced.float().mean()),
+        "association": _associate(x, _one_hot(y), near),
+        "spacing": compare_spacing(x),
+    }
+
+
+def _look_at_numbers(x: Tensor, y: Tensor) -> dict[str, Any]:
+    y = y.reshape(len(y), -1).float()
+    std, mean = torch.std_mean(y, correction=0)
+    found: dict[str, Any] = {
         "target_std": float(std),
         "target_mean": float(mean),
         "commonest_target": _share_of_commonest(y),
-        "agreeing": _share_of_agreeing(x, y.float()),
-        "leak_column": column,
-        "leak_strength": strength,
-        "neighbour_fit": _fit_neighbours(x, y.float()),
+        "distinct_targets": len(y.unique(dim=0)) / len(y),
+        "agreeing": _share_of_agreeing(x, y),
     }
+    near = find_nearest(x) if len(x) >= ENOUGH else None
+    # Several numbers are a reconstruction more often than a target that a feature gives away.
+    if y.shape[1] == 1:
+        column, strength = _find_number_leak(x, y[:, 0])
+        place, share = find_copied_feature(x, y[:, 0])
+        found |= {"leak_column": column, "leak_strength": strength}
+        if strength > 0.95 and x.shape[1] > 1:
+            found["others_skill"] = explain(torch.cat([x[:, :column], x[:, column + 1 :]], 1), y)
+        found |= {"copied_column": place, "copied_share": share}
+        if near is not None:
+            found["commonest_near"] = _share_of_commonest_near(y[:, 0], near)
+    if near is None:
+        return found
+    return found | {
+        "neighbour_fit": explain(x, y, near),
+        "association": _associate(x, y, near),
+        "spacing": compare_spacing(x),
+    }
+
+
+def _associate(x: Tensor, y: Tensor, near: Tensor | None = None) -> float:
+    """Share of the variance of targets `(N, K)` that neighbours or codes explain."""
+    return max(explain(x, y, near), explain_by_code(x, y))
 
 
 def count_shared_rows(train: Any, valid: Any) -> tuple[int, int]:
@@ -222,32 +291,21 @@ def _find_number_leak(x: Tensor, y: Tensor) -> tuple[int, float]:
     return best, float(correlation[best])
 
 
-def _nearest(x: Tensor, count: int) -> Tensor:
-    """Rows of the nearest other examples, on features of equal scale."""
-    scaled = (x - x.mean(0)) / (x.std(0, correction=0) + 1e-6)
-    distances = torch.cdist(scaled, scaled)
-    distances.fill_diagonal_(float("inf"))
-    return distances.topk(count, largest=False).indices
-
-
-def _look_at_neighbours(x: Tensor, y: Tensor) -> dict[str, float]:
-    if len(x) < 4 * NEIGHBOURS:
-        return {}
-    classes = int(y.max()) + 1
-    near = y[_nearest(x, NEIGHBOURS)]
-    votes = torch.nn.functional.one_hot(near.clamp(min=0), classes).sum(1)
-    most, common = votes.max(1)
-    return {
-        "one_neighbour": float((near[:, 0] == y).float().mean()),
-        "neighbours": float((common == y).float().mean()),
-        "misplaced": float(((most >= 0.7 * NEIGHBOURS) & (common != y)).float().mean()),
-    }
-
-
 def _share_of_commonest(y: Tensor) -> float:
     if y.shape[1] != 1:
         return 0.0
     return float(y.unique(return_counts=True)[1].max()) / len(y)
+
+
+def _share_of_commonest_near(y: Tensor, near: Tensor) -> float:
+    """How often the neighbours of examples with the commonest target have it too."""
+    values, counts = y.unique(return_counts=True)
+    has = y == values[counts.argmax()]
+    return float(has[near[has]].float().mean())
+
+
+def _one_hot(y: Tensor) -> Tensor:
+    return torch.nn.functional.one_hot(y).float()
 
 
 def _as_classes(y: Tensor) -> Tensor:
@@ -271,26 +329,31 @@ def _count_contradicted(x: Tensor, y: Tensor) -> float:
     return 1 - sum(max(counts.values()) for counts in votes.values()) / len(x)
 
 
-def _look_at_validation(x: Tensor, y: Tensor, v: Tensor, w: Tensor) -> dict[str, Any]:
-    if len(x) < 4 * NEIGHBOURS or v.shape[1] != x.shape[1] or len(w) != len(v):
+def _look_at_validation(
+    x: Tensor, y: Tensor, v: Tensor, w: Tensor, classes: bool
+) -> dict[str, Any]:
+    """What the validation examples say of targets, by themselves and beside the training's."""
+    if min(len(x), len(v)) < ENOUGH or v.shape[1] != x.shape[1]:
         return {}
-    mean, std = x.mean(0), x.std(0, correction=0) + 1e-6
-    near = torch.cdist((v - mean) / std, (x - mean) / std).topk(NEIGHBOURS, largest=False).indices
-    classes = int(max(y.max(), w.max())) + 1
-    most, common = torch.nn.functional.one_hot(y[near], classes).sum(1).max(1)
+    # Of more examples, neighbours lie nearer and explain more.
+    few = slice(len(x))
+    if not classes:
+        w = w.reshape(len(w), -1).float()
+        found: dict[str, Any] = {"valid_association": _associate(v[few], w[few])}
+        if w.shape[1] == 1:
+            values, counts = y.reshape(-1).float().unique(return_counts=True)
+            found["commonest_elsewhere"] = float((w == values[counts.argmax()]).float().mean())
+        return found | {"valid_spacing": compare_spacing(x, v)}
+    y, w = _as_classes(y), _as_classes(w)
+    count = int(max(y.max(), w.max())) + 1
+    near = measure_nearest(x, NEIGHBOURS, v)[1]
+    most, common = torch.nn.functional.one_hot(y[near], count).sum(1).max(1)
     return {
         "valid_misplaced": float(((most >= 0.7 * NEIGHBOURS) & (common != w)).float().mean()),
-        "valid_counts": tuple(torch.bincount(w, minlength=classes).tolist()),
+        "valid_counts": tuple(torch.bincount(w, minlength=count).tolist()),
+        "valid_association": _associate(v[few], _one_hot(w)[few]),
+        "valid_spacing": compare_spacing(x, v),
     }
-
-
-def _fit_neighbours(x: Tensor, y: Tensor) -> float:
-    if len(x) < 4 * NEIGHBOURS:
-        return float("nan")
-    guess = y[_nearest(x, NEIGHBOURS)].mean(1)
-    # The mean of ten noisy neighbours adds a tenth of the noise's variance.
-    residual = (y - guess).square().mean() / (1 + 1 / NEIGHBOURS)
-    return float(1 - residual / (y.var(0, correction=0).mean() + 1e-12))
 
 
 def _spread(count: int, most: int) -> Tensor:

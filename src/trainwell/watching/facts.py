@@ -41,6 +41,7 @@ class Facts:
         dropout: Largest probability of a dropout; 0 without.
         batch_norms: How many batch normalisations there are.
         norms: How many normalisations of any kind.
+        norms_by_batch: Whether a batch normalisation keeps no running statistics.
         recurrent: Whether there is a recurrent layer.
         embeds: Whether the first layer looks up an embedding.
         normalises_inputs: Whether the first layer normalises.
@@ -52,6 +53,7 @@ class Facts:
         twins: Share of hidden units that begin with the very weights of another unit.
         zero_rate: Names of the parameters in groups whose rate is zero at the start.
         first_sizes: Root mean square of each weight when the watcher was attached, by name.
+        first_means: Mean of each weight then, by name.
         frozen: Names of the parameters that ask for no gradient.
     """
 
@@ -67,6 +69,7 @@ class Facts:
     dropout: float = 0.0
     batch_norms: int = 0
     norms: int = 0
+    norms_by_batch: bool = False
     recurrent: bool = False
     embeds: bool = False
     normalises_inputs: bool = False
@@ -78,6 +81,7 @@ class Facts:
     twins: float = math.nan
     zero_rate: tuple[str, ...] = ()
     first_sizes: Mapping[str, float] = field(default_factory=dict)
+    first_means: Mapping[str, float] = field(default_factory=dict[str, float])
     frozen: tuple[str, ...] = ()
 
     @property
@@ -107,6 +111,7 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         dropout=max((float(m.p) for m in leaves if isinstance(m, DROPOUT)), default=0.0),
         batch_norms=sum(isinstance(m, BATCH_NORM) for m in leaves),
         norms=sum(isinstance(m, NORMS) for m in leaves),
+        norms_by_batch=any(isinstance(m, BATCH_NORM) and m.running_mean is None for m in leaves),
         recurrent=any(isinstance(m, RECURRENT | nn.RNNCellBase) for m in leaves),
         embeds=isinstance(first, nn.Embedding | nn.EmbeddingBag),
         normalises_inputs=isinstance(first, NORMS),
@@ -118,6 +123,7 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         twins=count_twins(model),
         zero_rate=_list_zero_rate(groups, named),
         first_sizes=_measure_weights(named),
+        first_means=_average_weights(named),
         frozen=tuple(name for name, p in named if not p.requires_grad),
     )
 
@@ -130,6 +136,15 @@ def _measure_weights(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, flo
     norms = torch._foreach_norm([p for _, p in weights])
     sizes = torch.stack([norm.float().cpu() for norm in norms]).tolist()
     return {n: size / math.sqrt(p.numel()) for (n, p), size in zip(weights, sizes, strict=True)}
+
+
+def _average_weights(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, float]:
+    """Means, all of them in one transfer."""
+    weights = [(n, p.detach()) for n, p in named if not _is_lazy(p) and p.ndim > 1 and p.numel()]
+    if not weights:
+        return {}
+    means = torch.stack([p.float().mean().cpu() for _, p in weights]).tolist()
+    return {n: mean for (n, _), mean in zip(weights, means, strict=True)}
 
 
 def _is_lazy(parameter: nn.Parameter) -> bool:

@@ -26,6 +26,7 @@ class Modes:
         steps_in_eval: Updates whose forward pass ran with the whole model in evaluation mode.
         passes_in_eval: Forward passes without gradients in evaluation mode.
         passes_in_training: Forward passes without gradients in training mode.
+        occasions: Updates after which such passes were made.
         updates_read: Updates of the optimiser on the steps that were read.
         passes_per_update: Forward passes with gradients for each update of the optimiser.
     """
@@ -34,6 +35,7 @@ class Modes:
     steps_in_eval: int = 0
     passes_in_eval: int = 0
     passes_in_training: int = 0
+    occasions: int = 0
     updates_read: int = 0
     passes_per_update: float = 1.0
 
@@ -157,7 +159,13 @@ class History:
 
     @cached_property
     def loss_factor(self) -> float:
-        """The loss over the mean standard loss on the first readings; 1 where unknown."""
+        """The loss over the mean standard loss on the first readings; 1 where unknown.
+
+        That of their gradients where it is known: what else is added to a loss is no part of it.
+        """
+        scales = sorted(o.scale for o in self.outputs[:4] if o.scale > 0)
+        if scales and self.graph is not None and "add" in self.graph.around:
+            return scales[len(scales) // 2]
         losses = dict(self.losses)
         factors = [
             losses[r.step] / r.outputs.standard_loss

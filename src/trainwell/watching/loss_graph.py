@@ -71,6 +71,7 @@ class LossGraph:
         empty: Whether the loss has no graph although it should.
         direct: Whether the loss gets the model's outputs as they are, but for their shape.
         named: Whether the loss is one of torch's own, not written out by hand.
+        axes: Of the model's outputs; 0 where unknown.
     """
 
     kind: str = ""
@@ -83,6 +84,7 @@ class LossGraph:
     empty: bool = False
     direct: bool = False
     named: bool = False
+    axes: int = 0
 
     @property
     def is_classification(self) -> bool:
@@ -134,6 +136,7 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
         custom=custom,
         direct=direct,
         named=True,
+        axes=getattr(outputs, "ndim", 0),
     )
 
 

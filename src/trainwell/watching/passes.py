@@ -52,11 +52,13 @@ class Counts:
         with_gradient: Those of the training.
         in_evaluation: Without gradients, in evaluation mode.
         in_training: Without gradients, in training mode.
+        occasions: Updates after which such passes were made: one of a validation, many in a GAN.
     """
 
     with_gradient: int = 0
     in_evaluation: int = 0
     in_training: int = 0
+    occasions: int = 0
 
     def per_update(self, updates: int) -> float:
         """Passes with gradients for each update; 1 where none were seen."""
@@ -119,7 +121,7 @@ class HookedPasses:
         self.is_fresh = True
         self.evaluated: tuple[Any, ...] | None = None
         self._model, self._forward, self._guard = model, forward, guard
-        self._was_training = True
+        self._was_training = self._since_occasion = True
         self._armed = False
         self._root_hooks: list[Any] = []
         hook = ModuleHook(model, self._enter)
@@ -167,10 +169,13 @@ class HookedPasses:
             self.evaluated = args
             if module.training:
                 self.counts.in_training += 1
+                self.counts.occasions += self._since_occasion
+                self._since_occasion = False
             else:
                 self.counts.in_evaluation += 1
             return
         self.is_fresh = False
+        self._since_occasion = True
         self.counts.with_gradient += 1
         self._was_training = module.training
         self.call = Call(args, kwargs, autocast=_read_autocast())

@@ -13,10 +13,13 @@ from torch.nn import functional
 
 from trainwell.tracing.tensors import first_tensor
 from trainwell.watching.batch_readings import align_classes
+from trainwell.watching.evaluation_calls import NOTHING_HEARD, EvaluationCalls, listen_in_evaluation
 from trainwell.watching.twins import count_twins
 from trainwell.watching.undisturbed import replicate, untouched_randomness
 
 ROWS = 2000
+ROWS_HEARD = 16
+"""Enough to hear which functions are called."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Score:
         seen: Examples of each class; empty for a regression.
         right: Those of them that are classified rightly.
         said: Examples that are given each class.
+        agreement: Correlation of outputs with targets of the same shape; not-a-number for others.
     """
 
     loss: float = math.nan
@@ -36,6 +40,7 @@ class Score:
     seen: tuple[int, ...] = ()
     right: tuple[int, ...] = ()
     said: tuple[int, ...] = ()
+    agreement: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Probe:
         time_ratio: Of a model of sequences, the gradient at the first time step over that at the
             last; not-a-number where it does not apply.
         twins: Share of hidden units that have the very weights of another unit of their layer.
+        bound: Share of its numbers, biases and all, that have exactly the largest size.
+        evaluation: What the model calls in evaluation mode.
     """
 
     train: Score = Score()
@@ -63,6 +70,8 @@ class Probe:
     numeric_derivative: float = math.nan
     time_ratio: float = math.nan
     twins: float = math.nan
+    bound: float = math.nan
+    evaluation: EvaluationCalls = NOTHING_HEARD
 
 
 def probe(
@@ -99,6 +108,9 @@ def probe(
         replica.load_state_dict(model.state_dict())
         replica.eval()
         found = replace(found, train=_score(replica, x, y, kind), as_trained=as_trained)
+        heard = listen_in_evaluation(replica, x[:ROWS_HEARD])
+        # A model may put its weights into bounds when it is called.
+        found = replace(found, evaluation=heard, bound=_count_at_bound(replica))
         scores = [
             Score() if data is None or data[1] is None else _score(replica, data[0], data[1], kind)
             for data in given
@@ -108,8 +120,22 @@ def probe(
             found = replace(found, time_ratio=_compare_times(replica, x))
         if check_gradient:
             error, numeric = _check_derivative(replica, x, y, loss_fn)
+            if not 1e-10 < abs(numeric) < 1e6:
+                _reset(replica)
+                error, numeric = _check_derivative(replica, x, y, loss_fn)
             found = replace(found, derivative_error=error, numeric_derivative=numeric)
     return found
+
+
+@torch.no_grad()
+def _count_at_bound(model: nn.Module) -> float:
+    """Share of the weights and biases whose size is that of the largest."""
+    named = [p.detach().abs() for p in model.parameters() if p.ndim and p.is_floating_point()]
+    count = sum(p.numel() for p in named)
+    if not count:
+        return math.nan
+    most = max(float(p.max()) for p in named)
+    return sum(int((p >= most * (1 - 1e-6)).sum()) for p in named) / count
 
 
 @torch.no_grad()
@@ -130,21 +156,31 @@ def _score(model: nn.Module, x: Tensor, y: Tensor, kind: str) -> Score:
     if targets.numel() != outputs.numel():
         return Score()
     z, t = outputs.reshape(-1).float(), targets.reshape(-1).float()
+    together = _correlate(z, t)
     if kind == "bce_logits":
         loss = functional.binary_cross_entropy_with_logits(z, t)
-        return _count(float(loss), (t > 0.5).long(), (z > 0).long(), 2)
+        return _count(float(loss), (t > 0.5).long(), (z > 0).long(), 2, together)
     if kind == "bce":
         loss = functional.binary_cross_entropy(z.clamp(1e-7, 1 - 1e-7), t.clamp(0, 1))
-        return _count(float(loss), (t > 0.5).long(), (z > 0.5).long(), 2)
-    return Score(float(functional.mse_loss(z, t)))
+        return _count(float(loss), (t > 0.5).long(), (z > 0.5).long(), 2, together)
+    return Score(float(functional.mse_loss(z, t)), agreement=together)
 
 
-def _count(loss: float, classes: Tensor, said: Tensor, count: int) -> Score:
+def _correlate(a: Tensor, b: Tensor) -> float:
+    """Not-a-number where one of them is constant."""
+    a, b = a - a.mean(), b - b.mean()
+    size = a.norm() * b.norm()
+    return float(torch.dot(a, b) / size) if size > 0 else math.nan
+
+
+def _count(
+    loss: float, classes: Tensor, said: Tensor, count: int, agreement: float = math.nan
+) -> Score:
     right = said == classes
-    counts = [
+    seen, known, given = (
         tuple(torch.bincount(c, minlength=count).tolist()) for c in (classes, classes[right], said)
-    ]
-    return Score(loss, float(right.float().mean()), *counts)
+    )
+    return Score(loss, float(right.float().mean()), seen, known, given, agreement)
 
 
 def _compare_times(model: nn.Module, x: Tensor) -> float:
@@ -164,6 +200,14 @@ def _compare_times(model: nn.Module, x: Tensor) -> float:
     sizes = gradient.square().mean((0, 2)).sqrt()
     tenth = max(1, len(sizes) // 10)
     return float(sizes[:tenth].mean() / (sizes[-tenth:].mean() + 1e-30))
+
+
+def _reset(model: nn.Module) -> None:
+    """Draws the weights anew: where they are lost, no derivative says anything."""
+    for module in model.modules():
+        draw = getattr(module, "reset_parameters", None)
+        if callable(draw):
+            draw()
 
 
 def _check_derivative(

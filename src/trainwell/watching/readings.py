@@ -60,6 +60,8 @@ class ParameterReading:
         has_gradient: Whether it had one.
         weight: Root mean square of its values before the update.
         update_ratio: Norm of the update over the norm of the values before it.
+        above: How many numbers of its gradient are above 0, of the first few thousand.
+        below: How many are below 0.
     """
 
     name: str
@@ -70,6 +72,8 @@ class ParameterReading:
     weight: float
     has_gradient: bool = True
     update_ratio: float = UNKNOWN
+    above: float = UNKNOWN
+    below: float = UNKNOWN
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,9 @@ class OutputReading:
         misfits: Share of examples on which another class is given with probability over 0.9.
         scale: Gradient of the loss by the outputs over the one of the mean standard loss: 1 for a
             mean, the number of examples for a sum, negative where the loss is turned round.
+        alignment: Correlation of that gradient with the one of the mean standard loss.
+        row_std: Standard deviation over the examples of each one's mean target.
+        binary: Whether all targets are 0 or 1.
         whole_targets: Whether the targets are whole numbers of an integer type.
         slope: Correlation of that gradient with the outputs; for one output column only.
     """
@@ -148,6 +155,9 @@ class OutputReading:
     label_runs: float = UNKNOWN
     misfits: float = UNKNOWN
     scale: float = UNKNOWN
+    alignment: float = UNKNOWN
+    row_std: float = UNKNOWN
+    binary: bool = False
     whole_targets: bool = False
     slope: float = UNKNOWN
 

@@ -10,7 +10,7 @@ from trainwell.watching.source_kinds import CALL, CUT
 
 _KINDS = {
     "dying_relu": ("relu",),
-    "saturated_units": ("sigmoid", "tanh"),
+    "saturated_units": ("sigmoid", "tanh", "softmax"),
     "detach_inplace": (CUT,),
 }
 """Of lines that are nearer to the fault than the call of the layer."""
@@ -23,7 +23,7 @@ def locate(finding: Finding, history: History) -> Finding:
         finding: Of a rule.
         history: That the rule judged.
     """
-    source = _find(finding, history)
+    source = finding.source or _find(finding, history)
     return dataclasses.replace(finding, source=source) if source else finding
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -24,6 +24,30 @@ class Tracked:
 
     name: str
     parameter: nn.Parameter
+
+
+@dataclass
+class _Witness:
+    """A parameter whose gradient is looked at before each backward pass adds to it.
+
+    Attributes:
+        parameter: That has a hook.
+        passes: Backward passes seen.
+        kept: The largest number of the gradient that was there, where there was one.
+    """
+
+    parameter: nn.Parameter
+    passes: int = 0
+    kept: list[Tensor] = field(default_factory=list[Tensor])
+
+    def look(self, gradient: Tensor) -> None:
+        """A hook."""
+        known = self.parameter.grad
+        if known is not None and known.is_sparse:
+            return
+        self.passes += 1
+        if known is not None:
+            self.kept.append(known.detach().reshape(-1)[:SLICE].abs().max())
 
 
 class UpdateProbe:
@@ -55,8 +79,7 @@ class UpdateProbe:
         self.spent = 0.0
         self.updates = 0
         self.without_gradient: dict[int, tuple[int, ...]] = {}
-        self._seen_zero: bool | None = None
-        self._kept: list[Tensor] = []
+        self._witnesses: list[_Witness] = []
 
     @property
     def can_wait(self) -> bool:
@@ -72,7 +95,7 @@ class UpdateProbe:
         """
         self._fresh = fresh
         self.step, self.updates = step, 0
-        self._seen_zero, self._kept, self._before = None, [], None
+        self._before = None
         if self.can_wait:
             self._handles.append(
                 self._optimizer.register_step_pre_hook(self._hear(self._before_step))
@@ -80,10 +103,9 @@ class UpdateProbe:
             self._handles.append(
                 self._optimizer.register_step_post_hook(self._hear(self._after_step))
             )
-        witness = self._choose_witness()
-        if witness is not None:
-            look = self._hear(lambda grad: self._before_backward(witness))
-            self._handles.append(witness.register_hook(look))
+        self._witnesses = [_Witness(parameter) for parameter in self._choose_witnesses()]
+        for witness in self._witnesses:
+            self._handles.append(witness.parameter.register_hook(self._hear(witness.look)))
 
     def disarm(self) -> None:
         """Lets go of the optimiser."""
@@ -99,12 +121,15 @@ class UpdateProbe:
                 tracked.parameter._backward_hooks = None  # pyright: ignore
 
     def kept_gradient(self) -> Tensor | bool | None:
-        """Whether the gradient of the last update was there at each backward pass since."""
-        if not self._fresh:
+        """Whether the gradient of the last update was there at each backward pass since.
+
+        That of any of the parameters that were looked at: some may have been cleared, others not.
+        """
+        seen = [witness for witness in self._witnesses if witness.passes]
+        if not self._fresh or not seen:
             return None
-        if self._seen_zero or not self._kept:
-            return None if self._seen_zero is None else False
-        return torch.stack(self._kept).min()
+        kept = [torch.stack(w.kept).min() for w in seen if len(w.kept) == w.passes]
+        return torch.stack(kept).max() if kept else False
 
     def _hear(self, function: Callable[..., None]) -> Callable[..., None]:
         """A hook that never fails."""
@@ -114,21 +139,19 @@ class UpdateProbe:
 
         return hook
 
-    def _choose_witness(self) -> nn.Parameter | None:
+    def _choose_witnesses(self) -> list[nn.Parameter]:
+        """The first one, the last weight, and the smallest one."""
         owned = [
             t.parameter
             for t in self.tracked
             if t.parameter.requires_grad and id(t.parameter) in self._owned
         ]
-        with_gradient = [p for p in owned if p.grad is not None]
-        return min(with_gradient or owned, key=lambda p: p.numel(), default=None)
-
-    def _before_backward(self, witness: nn.Parameter) -> None:
-        if witness.grad is None:
-            self._seen_zero = True
-        elif not witness.grad.is_sparse:
-            self._seen_zero = bool(self._seen_zero)
-            self._kept.append(witness.grad.detach().abs().max())
+        owned = [p for p in owned if p.grad is not None] or owned
+        if not owned:
+            return []
+        weights = [p for p in owned if p.ndim > 1] or owned
+        chosen = (owned[0], weights[-1], min(owned, key=lambda p: p.numel()))
+        return list({id(p): p for p in chosen}.values())
 
     @torch.no_grad()
     def _before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -167,6 +190,7 @@ class UpdateProbe:
         )
         self._gradient = _gather(gradients) if all(dense) else None
         if self._gradient is not None:
+            self._ledger.put(self.step, "signs", _count_signs(self._gradient, self._sizes))
             new, old = self._gradient, self._previous
             if old is not None and self._previous_step == self.step - 1:
                 self._ledger.put(self.step, "turn", _angle(new, old))
@@ -207,6 +231,12 @@ def _gather(tensors: Sequence[Tensor]) -> Tensor:
     """The first numbers of each tensor, one after the other."""
     return torch.cat([t.reshape(-1)[:SLICE] if t.numel() > SLICE else t.reshape(-1)
                       for t in tensors])  # fmt: skip
+
+
+def _count_signs(values: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Of each part of a vector, how many numbers are above and below 0."""
+    ends = torch.tensor(sizes, device=values.device).cumsum(0) - 1
+    return (values > 0).cumsum(0)[ends].float(), (values < 0).cumsum(0)[ends].float()
 
 
 def _angle(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -387,6 +387,7 @@ class Watcher:
                 self._steps_in_eval,
                 counts.in_evaluation,
                 counts.in_training,
+                counts.occasions,
                 self._updates_seen if self._updates.can_wait else self._count,
                 counts.per_update(self._update_count),
             ),

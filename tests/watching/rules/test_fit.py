@@ -29,6 +29,38 @@ def jitter(x: Tensor) -> Tensor:
     return x + 6 * torch.randn_like(x)
 
 
+class Clamped(nn.Module):
+    """Puts its weights back into bounds in each pass."""
+
+    def __init__(self, bound: float) -> None:
+        super().__init__()
+        self.layers, self.bound = mlp(20, 5), bound
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.clamp_(-self.bound, self.bound)
+        return self.layers(x)
+
+
+class Penalised(nn.Module):
+    """Its outputs remember a penalty of the weights, for `penalise` to add."""
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.layers, self.strength = mlp(2, 2), strength
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = self.layers(x)
+        outputs.penalty = self.strength * sum(p.abs().sum() for p in self.parameters())  # pyright: ignore
+        return outputs
+
+
+def penalise(outputs: Tensor, targets: Tensor) -> Tensor:
+    penalty = getattr(outputs, "penalty", 0.0)
+    return functional.cross_entropy(outputs, targets) + penalty
+
+
 CASES = {
     "a large net on few noisy examples": Twins(
         "overfitting",
@@ -59,6 +91,16 @@ CASES = {
         Program(lambda: mlp(144, 4), (stripes()[0].flatten(1), stripes()[1]),
                 prepare=lambda x: x + 0.05 * torch.randn_like(x),
                 valid=(stripes(seed=1)[0].flatten(1), stripes(seed=1)[1]), optimizer=adam(3e-3)),
+    ),
+    "weights that are clamped": Twins(
+        "over_regularised",
+        Program(lambda: Clamped(0.02), (X, Y), epochs=10), Program(lambda: Clamped(9.0), (X, Y)),
+    ),
+    "a penalty that is most of the loss": Twins(
+        "over_regularised",
+        Program(lambda: Penalised(0.3), rings(), penalise, adam(1e-2), tell="all"),
+        Program(lambda: Penalised(1e-6), rings(), penalise, adam(1e-2),
+                tell="all"),
     ),
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tests.watching.programs import (
     Program,
@@ -22,7 +23,9 @@ from tests.watching.programs import (
 from tests.watching.rules.histories import OUTPUTS, codes, history, readings
 from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.watching.data_facts import DataFacts
+from trainwell.watching.loss_graph import LossGraph
 from trainwell.watching.probing import Probe, Score
+from trainwell.watching.readings import Reading
 
 X, Y = blobs()
 TRAIN, VALID = (X[:400], Y[:400]), (X[400:], Y[400:])
@@ -59,6 +62,52 @@ def given_away(data: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return torch.cat([data[0], data[1].unsqueeze(1).float()], 1), data[1]
 
 
+WAVES = waves()
+NUMBERS = Program(
+    lambda: mlp(4, 1), (WAVES[0][:400], WAVES[1][:400]), functional.mse_loss, adam(1e-2),
+    valid=(WAVES[0][400:], WAVES[1][400:]), give=True, epochs=20,
+)  # fmt: skip
+TWO = blobs(600, 6, 2)
+TWO_TRAIN, TWO_VALID = (TWO[0][:400], TWO[1][:400]), (TWO[0][400:], TWO[1][400:])
+
+
+def filled() -> tuple[Tensor, Tensor]:
+    """A fifth of the targets, of any rows, are one number in the midst of the others."""
+    missing = torch.rand(400, 1, generator=torch.Generator().manual_seed(8)) < 0.2
+    return WAVES[0][:400], torch.where(missing, torch.tensor(-0.5), WAVES[1][:400])
+
+
+def overdue(data: tuple[Tensor, Tensor], leaks: bool) -> tuple[Tensor, Tensor]:
+    """Another column, which is 0 in one class and hardly ever in the other."""
+    x, y = data
+    x = x + 2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(9))
+    months = torch.poisson(torch.full((len(y),), 4.0), generator=torch.Generator().manual_seed(9))
+    return torch.cat([x, (months * y if leaks else months).unsqueeze(1)], 1), y
+
+
+def encoded(share: float) -> tuple[Tensor, Tensor]:
+    """Another column, which is the target in so many rows."""
+    x, y = WAVES
+    g = torch.Generator().manual_seed(10)
+    other = y[torch.randperm(len(y), generator=g)] + 0.01
+    same = torch.rand(len(y), 1, generator=g) < share
+    return torch.cat([x, torch.where(same, y, other)], 1), y
+
+
+def records(rows: range) -> tuple[Tensor, Tensor]:
+    """Of 150 patients four records each, which lie near each other."""
+    g = torch.Generator().manual_seed(11)
+    patients = torch.randn(150, 8, generator=g)
+    x = patients.repeat_interleave(4, 0) + 0.1 * torch.randn(600, 8, generator=g)
+    ill = (patients[:, 0] + torch.randn(150, generator=g) > 0).long().repeat_interleave(4)
+    return x[list(rows)], ill[list(rows)]
+
+
+def in_order(data: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    rows = data[1][:, 0].argsort()
+    return data[0][rows], data[1][rows]
+
+
 CASES = {
     "sorted by class": Twins(
         "no_shuffle", Program(lambda: mlp(20, 5), ordered((X, Y)), shuffle=False, epochs=4),
@@ -88,6 +137,45 @@ CASES = {
         Program(lambda: mlp(21, 5), given_away(TRAIN), valid=given_away(VALID), give=True,
                 epochs=10),
         HEALTHY,
+    ),
+    "targets of other rows": Twins(
+        "corrupted_labels",
+        Program(lambda: mlp(4, 1), (WAVES[0][:400], WAVES[1][:400].sort(0).values),
+                functional.mse_loss, adam(1e-2), valid=(WAVES[0][400:], WAVES[1][400:]), give=True,
+                epochs=10),
+        NUMBERS,
+    ),
+    "missing targets filled with one number": Twins(
+        "corrupted_labels",
+        Program(lambda: mlp(4, 1), filled(), functional.mse_loss, adam(1e-2), give=True, epochs=10),
+        NUMBERS,
+    ),
+    "a column that one limit divides": Twins(
+        "label_leak",
+        Program(lambda: mlp(7, 2), overdue(TWO_TRAIN, True), valid=overdue(TWO_VALID, True),
+                give=True, epochs=10),
+        Program(lambda: mlp(7, 2), overdue(TWO_TRAIN, False), valid=overdue(TWO_VALID, False),
+                give=True, epochs=10),
+    ),
+    "a column that is the target in some rows": Twins(
+        "label_leak",
+        Program(lambda: mlp(5, 1), encoded(0.3), functional.mse_loss, adam(1e-2), give=True,
+                epochs=10),
+        Program(lambda: mlp(5, 1), encoded(0.0), functional.mse_loss, adam(1e-2), give=True,
+                epochs=10),
+    ),
+    "records of one patient on both sides": Twins(
+        "train_val_leak",
+        Program(lambda: mlp(8, 2), records(range(0, 600, 2)), valid=records(range(1, 600, 2)),
+                give=True, optimizer=adam(1e-2), epochs=6),
+        Program(lambda: mlp(8, 2), records(range(0, 600, 6)), valid=records(range(3, 600, 6)),
+                give=True, optimizer=adam(1e-2), epochs=6),
+    ),
+    "numbers sorted by their size": Twins(
+        "no_shuffle",
+        Program(lambda: mlp(4, 1), in_order(WAVES), functional.mse_loss, adam(1e-2), shuffle=False,
+                tell="all"),
+        Program(lambda: mlp(4, 1), in_order(WAVES), functional.mse_loss, adam(1e-2), tell="all"),
     ),
 }  # fmt: skip
 
@@ -160,3 +248,27 @@ def test_a_few_shared_examples_are_chance(shared: int, found: bool) -> None:
 def test_a_feature_must_give_the_target_wholly(strength: float, found: bool) -> None:
     data = DataFacts(examples=400, features=20, leak_strength=strength, leak_column=3)
     assert ("label_leak" in codes(history(data=data))) == found
+
+
+def test_targets_that_alternate_from_batch_to_batch_are_no_order() -> None:
+    means = (0.0, 1.0)
+    seen = tuple(
+        Reading(
+            k, outputs=replace(OUTPUTS, target_counts=(), target_mean=means[k % 2], row_std=0.0)
+        )
+        for k in range(12)
+    )
+    assert "no_shuffle" not in codes(history(readings=seen))
+
+
+def test_more_right_in_validation_than_in_training_says_that_labels_are_wrong() -> None:
+    train = Score(0.6, 0.6, (200, 200), (120, 120), (200, 200))
+    valid = Score(0.4, 0.8, (100, 100), (80, 80), (100, 100))
+    seen = history(data=DataFacts(), probe=Probe(on_train=train, valid=valid))
+    assert "corrupted_labels" in codes(seen)
+
+
+def test_a_loss_that_forgives_outliers_may_have_them() -> None:
+    data = DataFacts(association=0.3, valid_association=0.9)
+    assert "corrupted_labels" in codes(history(data=data))
+    assert "corrupted_labels" not in codes(history(data=data, graph=LossGraph(kind="huber")))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from tests.watching.programs import Program, blobs, convnet, mlp, sgd, stripes
 from tests.watching.rules.histories import FACTS, codes, history, readings
-from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.watching.history import Modes
+from trainwell.watching.loss_graph import LossGraph
 from trainwell.watching.probing import Probe, Score
-from trainwell.watching.readings import NormReading
+from trainwell.watching.readings import EpochReading, NormReading
 
 BLOBS, STRIPES = blobs(), stripes()
 
@@ -29,6 +33,21 @@ def evaluated() -> nn.Module:
     model = dropped()
     model.eval()
     return model
+
+
+def by_batch(x: Tensor, model: nn.Module) -> Tensor:
+    return functional.batch_norm(x, None, None, training=True)
+
+
+class Functional(nn.Module):
+    """A network with one function between its layers."""
+
+    def __init__(self, function: Callable[[Tensor, nn.Module], Tensor]) -> None:
+        super().__init__()
+        self.first, self.last, self.function = nn.Linear(20, 64), nn.Linear(64, 5), function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.function(torch.relu(self.first(x)), self))
 
 
 CASES = {
@@ -57,6 +76,18 @@ CASES = {
         Program(lambda: convnet(norm=True, momentum=1e-4), (STRIPES[0] * 3 + 4, STRIPES[1]),
                 optimizer=sgd(0.05), epochs=6),
         Program(lambda: convnet(norm=True), STRIPES, optimizer=sgd(0.05), epochs=8),
+    ),
+    "a function that drops in evaluation mode too": Twins(
+        "eval_mode_bug",
+        Program(lambda: Functional(lambda x, _: functional.dropout(x, 0.5)), BLOBS, epochs=8),
+        Program(lambda: Functional(lambda x, m: functional.dropout(x, 0.5, m.training)), BLOBS,
+                epochs=8),
+    ),
+    "a function that normalises by batch in evaluation mode too": Twins(
+        "batchnorm_misuse",
+        Program(lambda: Functional(by_batch), BLOBS, epochs=8),
+        Program(lambda: Functional(lambda x, _: functional.layer_norm(x, x.shape[1:])), BLOBS,
+                epochs=8),
     ),
 }  # fmt: skip
 
@@ -89,12 +120,18 @@ def test_the_mode_of_a_model_without_dropout_and_batch_norm_does_not_matter() ->
 def test_validation_in_training_mode_is_one_that_never_was_in_evaluation_mode(
     evaluations: int, found: bool
 ) -> None:
-    modes = Modes(steps=200, passes_in_training=3, passes_in_eval=evaluations, updates_read=20)
+    modes = Modes(
+        steps=200,
+        passes_in_training=9,
+        occasions=3,
+        passes_in_eval=evaluations,
+        updates_read=20,
+    )
     assert ("eval_mode_bug" in codes(history(facts=WITH_DROPOUT, modes=modes))) == found
 
 
-@pytest.mark.parametrize(("values", "found"), [(4, True), (16, False)])
-def test_statistics_of_four_values_are_too_few(values: int, found: bool) -> None:
+@pytest.mark.parametrize(("values", "found"), [(3, True), (4, False), (16, False)])
+def test_statistics_of_three_values_are_too_few(values: int, found: bool) -> None:
     norms = (NormReading("1", values, 0.1, 0.1, training=True, momentum=0.1),)
     seen = history(facts=replace(FACTS, batch_norms=1, norms=1), readings=readings(norms=norms))
     assert ("batchnorm_misuse" in codes(seen)) == found
@@ -112,3 +149,26 @@ def test_training_and_evaluation_mode_must_agree_on_the_same_examples(
     facts = replace(FACTS, batch_norms=1, norms=1)
     seen = history(facts=facts, readings=readings(norms=norms), probe=probe)
     assert ("batchnorm_misuse" in codes(seen)) == found
+
+
+def test_the_line_of_the_function_that_drops_is_named() -> None:
+    found = find(CASES["a function that drops in evaluation mode too"].faulty)
+    (finding,) = [f for f in found if f.code == "eval_mode_bug"]
+    assert "test_modes.py:" in finding.source
+
+
+@pytest.mark.parametrize(("told", "found"), [(2.0, True), (0.4, False)])
+def test_a_validation_must_say_what_evaluation_mode_says(told: float, found: bool) -> None:
+    seen = history(
+        facts=replace(FACTS, batch_norms=1, norms=1),
+        graph=LossGraph(kind="cross_entropy", reduction="mean", direct=True, named=True),
+        epochs=[EpochReading(200, {"train_loss": 0.3, "valid_loss": told})],
+        probe=Probe(train=Score(0.3, 0.9), as_trained=Score(0.3, 0.9), valid=Score(0.35, 0.9)),
+    )
+    assert ("eval_mode_bug" in codes(seen)) == found
+
+
+def test_statistics_that_lag_are_no_fault_unless_evaluation_mode_is_worse() -> None:
+    norms = (NormReading("1", 64, 0.5, 2.0, training=True, momentum=0.1),)
+    seen = history(facts=replace(FACTS, batch_norms=1, norms=1), readings=readings(norms=norms))
+    assert codes(seen) == []

@@ -28,6 +28,47 @@ def divided_twice(outputs: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(outputs, targets) / len(targets)
 
 
+def several_labels() -> tuple[Tensor, Tensor]:
+    """Five labels, each true or not by itself."""
+    g = torch.Generator().manual_seed(5)
+    x = torch.randn(600, 20, generator=g)
+    return x, (x[:, :5] + x[:, 5:10] > 0).float()
+
+
+def signs() -> tuple[Tensor, Tensor]:
+    """Sequences (1, T); the class of each position is the sign of a number."""
+    g = torch.Generator().manual_seed(6)
+    x = torch.randn(400, 1, 12, generator=g)
+    return x, (x[:, 0] > 0).long()
+
+
+def places(axis: int) -> nn.Module:
+    """Scores of two classes for each position, `(N, 2, T)`."""
+    return nn.Sequential(
+        nn.Conv1d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv1d(8, 2, 1), nn.LogSoftmax(axis)
+    )
+
+
+def counts() -> tuple[Tensor, Tensor]:
+    g = torch.Generator().manual_seed(7)
+    x = torch.randn(600, 4, generator=g)
+    return x, torch.poisson((0.6 * x[:, :1] + 0.5).exp(), generator=g)
+
+
+def low() -> nn.Module:
+    """Outputs that begin below 0."""
+    model = mlp(4, 1)
+    nn.init.constant_(model[-1].bias, -1.0)
+    return model
+
+
+def diverge(outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.kl_div(outputs, functional.one_hot(targets, 5).float(), reduction="sum") / 32
+
+
+LABELS, SIGNS, COUNTS = several_labels(), signs(), counts()
+
+
 CASES = {
     "softmax before a cross-entropy": Twins(
         "output_activation", Program(lambda: mlp(20, 5, last=nn.Softmax(1)), BLOBS, epochs=6),
@@ -65,6 +106,51 @@ CASES = {
     "a mean that is divided again": Twins(
         "loss_reduction", Program(lambda: mlp(20, 5), BLOBS, divided_twice, sgd(0.05), epochs=4),
         HEALTHY,
+    ),
+    "a softmax over labels that are true together": Twins(
+        "output_activation",
+        Program(lambda: mlp(20, 5, last=nn.Softmax(1)), LABELS, functional.binary_cross_entropy,
+                adam(1e-2), epochs=6, tell="all"),
+        Program(lambda: mlp(20, 5, last=nn.Sigmoid()), LABELS, functional.binary_cross_entropy,
+                adam(1e-2), epochs=6, tell="all"),
+    ),
+    "a softmax over positions": Twins(
+        "output_activation",
+        Program(lambda: places(2), SIGNS, functional.nll_loss, adam(1e-2), epochs=6, tell="all"),
+        Program(lambda: places(1), SIGNS, functional.nll_loss, adam(1e-2), epochs=6, tell="all"),
+    ),
+    "a divergence of raw scores": Twins(
+        "wrong_loss",
+        Program(lambda: mlp(20, 5), BLOBS, diverge, adam(1e-2), epochs=8,
+                tell="all"),
+        Program(lambda: mlp(20, 5), BLOBS, lambda o, y: diverge(o.log_softmax(1), y), adam(1e-2),
+                epochs=8, tell="all"),
+    ),
+    "errors of both signs cancel out": Twins(
+        "wrong_loss",
+        Program(lambda: mlp(4, 1), WAVES, lambda o, y: (o - y).mean().abs(), adam(1e-2),
+                epochs=100, batch=600, tell="all"),
+        Program(lambda: mlp(4, 1), WAVES, lambda o, y: (o - y).abs().mean(), adam(1e-2),
+                epochs=100, batch=600, tell="all"),
+    ),
+    "logarithms taken for rates": Twins(
+        "wrong_loss",
+        Program(low, COUNTS, nn.PoissonNLLLoss(log_input=False), adam(1e-2),
+                epochs=4, tell="all", options={"loss_fn": nn.PoissonNLLLoss(log_input=False)}),
+        Program(low, COUNTS, nn.PoissonNLLLoss(), adam(1e-2), epochs=6, tell="all"),
+    ),
+    "an absolute error of classes": Twins(
+        "wrong_loss",
+        Program(lambda: mlp(20, 5), LABELS, nn.L1Loss(), adam(1e-2), epochs=6, tell="all",
+                options={"loss_fn": nn.L1Loss()}),
+        Program(lambda: mlp(20, 5), LABELS, nn.BCEWithLogitsLoss(), adam(1e-2), epochs=6,
+                tell="all"),
+    ),
+    "a sum over positions that is divided by the padded length": Twins(
+        "loss_reduction",
+        Program(lambda: places(1), SIGNS, lambda o, y: functional.nll_loss(o, y) / 60, sgd(0.3),
+                epochs=5, tell="all"),
+        Program(lambda: places(1), SIGNS, functional.nll_loss, sgd(0.3), epochs=8, tell="all"),
     ),
 }  # fmt: skip
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.watching.programs import Program, adam, blobs, mlp, sgd
+from tests.watching.programs import Program, adam, blobs, mlp, sgd, waves
 from tests.watching.rules.histories import codes, history, readings, stuck
 from tests.watching.rules.twins import Twins, assert_named, assert_silent
 from trainwell.watching.history import Modes
@@ -65,6 +65,51 @@ def only_last(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD(list(model.parameters())[-2:], lr=0.1)
 
 
+class PartlyCleared(nn.Module):
+    """Clears the gradients of its last layer by itself, in each pass with gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = mlp(20, 16), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            self.head.zero_grad()
+        return self.head(self.body(x))
+
+
+def overlap(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Dice's coefficient, which is 1 where both are the same."""
+    shares = outputs.sigmoid()
+    return (2 * (shares * targets).sum() + 1) / (shares.sum() + targets.sum() + 1)
+
+
+OVERLAP = BLOBS[0], (BLOBS[1] == 0).float().unsqueeze(1)
+
+
+class OwnLoss(torch.autograd.Function):
+    """A cross-entropy whose backward pass may forget to subtract the targets' mean."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, targets: Tensor, forgets: bool) -> Tensor:
+        ctx.save_for_backward(scores, targets)
+        ctx.forgets = forgets
+        return functional.cross_entropy(scores, targets)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        scores, targets = ctx.saved_tensors
+        right = functional.one_hot(targets, scores.shape[1])
+        wanted = -right.float() if ctx.forgets else scores.softmax(1) - right
+        return gradient * wanted / len(targets), None, None
+
+
+def clamped(lowest: float) -> nn.Module:
+    model = mlp(4, 1)
+    model[0].weight.register_hook(lambda gradient: gradient.clamp(lowest, 1.0))
+    return model
+
+
 CASES = {
     "gradients never set to zero": Twins(
         "missing_zero_grad", Program(lambda: mlp(20, 5), BLOBS, zero=False, epochs=6), HEALTHY
@@ -92,7 +137,30 @@ CASES = {
         Program(lambda: derived(-1.0), BLOBS, epochs=6, tell="all"),
         Program(lambda: derived(1.0), BLOBS, epochs=6, tell="all"),
     ),
-}
+    "one layer's gradients never set to zero": Twins(
+        "missing_zero_grad",
+        Program(PartlyCleared, BLOBS, zero=False, optimizer=sgd(0.02), epochs=6), HEALTHY,
+    ),
+    "a share of overlap that is minimised": Twins(
+        "gradient_ascent",
+        Program(lambda: mlp(20, 1), OVERLAP, overlap, adam(1e-2), epochs=6,
+                tell="all"),
+        Program(lambda: mlp(20, 1), OVERLAP, lambda o, y: 1 - overlap(o, y), adam(1e-2), epochs=6,
+                tell="all"),
+    ),
+    "a loss with the gradient of another": Twins(
+        "wrong_backward",
+        Program(lambda: mlp(20, 5), BLOBS, lambda o, y: OwnLoss.apply(o, y, True), adam(3e-3),
+                epochs=8, tell="all"),
+        Program(lambda: mlp(20, 5), BLOBS, lambda o, y: OwnLoss.apply(o, y, False), adam(3e-3),
+                epochs=8, tell="all"),
+    ),
+    "a hook that clamps from zero": Twins(
+        "wrong_backward",
+        Program(lambda: clamped(0.0), waves(), functional.mse_loss, sgd(0.1), epochs=8),
+        Program(lambda: clamped(-1.0), waves(), functional.mse_loss, sgd(0.1), epochs=12),
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", CASES)

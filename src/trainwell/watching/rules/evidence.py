@@ -110,3 +110,20 @@ def first_rate(history: History) -> float:
     """The largest learning rate of the first tenth of the steps."""
     count = max(1, len(history.rates) // 10)
     return max((rate for _, rate in history.rates[:count]), default=math.nan)
+
+
+def pull_of_decay(history: History) -> float:
+    """What weight decay adds to the late gradients, over their own size; 0 where it is decoupled.
+
+    Above 1 the optimiser mostly shrinks weights.
+    """
+    decay = history.facts.weight_decay
+    if not decay or history.facts.optimizer.endswith("w"):
+        return 0.0
+    pulls = [
+        decay * p.weight / p.gradient
+        for r in late(history)
+        for p in weights(r)
+        if p.gradient > 0 and p.name in history.facts.trainable
+    ]
+    return middle(pulls) if pulls else 0.0

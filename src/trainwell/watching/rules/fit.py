@@ -15,6 +15,7 @@ from trainwell.watching.rules.evidence import (
     is_warming_up,
     late,
     middle,
+    pull_of_decay,
     skill,
     typical,
 )
@@ -57,7 +58,8 @@ def _overfitting(history: History) -> Iterable[Finding]:
     else:
         return
     fits = skill(history) > 0.5
-    rises = rise > 0.25 and ratio > 1.6
+    unsure = history.is_classification and not math.isfinite(gap)
+    rises = rise > (0.5 if unsure else 0.25) and ratio > (4 if unsure else 1.6)
     far = gap > 0.15 and ratio > 2
     regression = not history.is_classification and not math.isfinite(gap)
     numbers = regression and ratio > 4 and rise > 0.08
@@ -94,7 +96,7 @@ def _recent(values: Sequence[float]) -> float:
 
 def _over_regularised(history: History) -> Iterable[Finding]:
     facts = history.facts
-    if skill(history) > 0.93:
+    if skill(history) > 0.93 or _fits_better_than_it_predicts(history):
         return
     data = history.data
     below = data is not None and data.neighbours - accuracy(history) > 0.05
@@ -116,7 +118,26 @@ def _over_regularised(history: History) -> Iterable[Finding]:
         or probe.as_trained.loss > 1.2 * probe.train.loss
         or skill(history) < 0.3
     )
-    if poor and shrink < 0.4 and (decays or facts.weight_layers > 1):
+    penalty, bound = _penalty_share(history), _share_at_bound(history)
+    if bound > 0.2 and poor:
+        cause = (
+            f"{100 * bound:.0f} % of the weights lie at one and the same bound, where they are "
+            f"held, while the loss stands at {history.trend.last:.3g}."
+        )
+        remedy = "Allow larger weights, or do not clamp them."
+    elif penalty > 0.35 and stands:
+        cause = (
+            f"{100 * penalty:.0f} % of the loss, which stands at {history.trend.last:.3g}, are a "
+            "penalty and not the error of the predictions."
+        )
+        remedy = "Divide the penalty by 10 or more."
+    elif pull_of_decay(history) > 1 and poor:
+        cause = (
+            f"Weight decay ({facts.weight_decay:g}) adds {pull_of_decay(history):.2g} times their "
+            f"own size to the gradients, and the loss stands at {history.trend.last:.3g}."
+        )
+        remedy = "Use a weight decay of about 1e-4."
+    elif (poor or shrink < 0.03) and shrink < 0.4 and (decays or facts.weight_layers > 1):
         cause = (
             f"The weights have shrunk to {100 * shrink:.0f} % of their first size while the loss "
             f"stands at {history.trend.last:.3g}: the penalty of the weights "
@@ -152,6 +173,32 @@ def _over_regularised(history: History) -> Iterable[Finding]:
         remedy=remedy,
         reference="Krogh & Hertz 1992; Srivastava et al. 2014",
     )
+
+
+def _fits_better_than_it_predicts(history: History) -> bool:
+    """Whether the training error is below the validation's: a weaker penalty would not help."""
+    probe = history.probe
+    if probe is None or not probe.valid.loss > 0:
+        return False
+    return probe.on_train.loss < 0.8 * probe.valid.loss
+
+
+def _penalty_share(history: History) -> float:
+    """What share of the last losses is not the standard loss of the outputs."""
+    graph = history.graph
+    if graph is None or not graph.named or "add" not in graph.around:
+        return math.nan
+    losses = dict(history.losses)
+    return middle(
+        1 - history.loss_factor * r.outputs.standard_loss / losses[r.step]
+        for r in late(history, 0.2)
+        if r.outputs is not None and losses.get(r.step, 0.0) > 0
+    )
+
+
+def _share_at_bound(history: History) -> float:
+    """The share of the weights that have the size of the largest one."""
+    return history.probe.bound if history.probe is not None else math.nan
 
 
 def _augmentation(history: History) -> Iterable[Finding]:

@@ -113,7 +113,25 @@ def _vanishing_in_time(history: History) -> Iterable[Finding]:
     probe = history.probe
     if probe is None or not history.facts.recurrent or skill(history) > 0.75:
         return
-    if probe.time_ratio < 1e-4:
+    forgets = [
+        name
+        for name, size in history.facts.first_sizes.items()
+        if "weight_hh" in name and size * math.sqrt(history.facts.hidden_units) < 0.3
+    ]
+    if forgets and skill(history) < 0.6:
+        gain = history.facts.first_sizes[forgets[0]] * math.sqrt(history.facts.hidden_units)
+        yield Finding(
+            code="vanishing_gradient",
+            severity="warning",
+            where=forgets[0],
+            step=history.step,
+            evidence={"recurrent_gain": gain},
+            cause=f"The recurrent weights began with a gain of {gain:.2g}: of the state and of its "
+            "gradient that much is left after each time step.",
+            remedy="Draw recurrent weights orthogonal (gain 1), or use an LSTM or GRU.",
+            reference="Bengio et al. 1994; Le et al. 2015",
+        )
+    elif probe.time_ratio < 1e-4:
         yield Finding(
             code="vanishing_gradient",
             severity="error",

@@ -77,6 +77,17 @@ def _scale(history: History) -> Iterable[Finding]:
     gain = middle(hidden)
     start = history.losses[0][1] / history.chance if history.chance > 0 else math.nan
     evidence = {"gain": gain, "first_loss_over_chance": start, **_spread(first)}
+    lean = middle(history.facts.first_means.get(n, math.nan) / sizes[n] for n in gains)
+    if abs(lean) > 0.5 and skill(history) < 0.8:
+        yield _finding(
+            history,
+            {**evidence, "mean_over_size": lean},
+            f"Nearly all of the first weights are {'above' if lean > 0 else 'below'} zero (mean "
+            f"{abs(lean):.2f} of their size): all units answer alike, and signals grow from layer "
+            "to layer.",
+            "Draw weights around 0: torch.randn or nn.init, not torch.rand.",
+        )
+        return
     if gain < 0.12 and history.facts.norms == 0 and len(hidden) >= 2 and skill(history) < 0.85:
         yield _finding(
             history,
@@ -97,6 +108,15 @@ def _scale(history: History) -> Iterable[Finding]:
             "Draw them with standard deviation sqrt(1 / fan_in); a smaller output layer starts "
             "nearer to a constant prediction.",
         )
+    elif _grows(first) > 50 and start > 20 and skill(history) < 0.93:
+        yield _finding(
+            history,
+            evidence,
+            f"The signal grows {_grows(first):.3g} times on its way through the layers, and the "
+            f"first loss is {start:.3g} times that of a constant prediction.",
+            "Normalise before each block, or begin each residual branch near zero (Zhang et al. "
+            "2019, Fixup).",
+        )
     elif gain > 3.5 and (
         (history.facts.norms == 0 and (skill(history) < 0.8 or not start < 20))
         or (start > 50 and skill(history) < 0.97)
@@ -109,6 +129,12 @@ def _scale(history: History) -> Iterable[Finding]:
             "Draw them with standard deviation sqrt(2 / fan_in) for ReLU, sqrt(1 / fan_in) for "
             "tanh.",
         )
+
+
+def _grows(reading: Reading) -> float:
+    """Standard deviation behind the last layer over that behind the first."""
+    stds = [layer.std for layer in reading.layers if layer.kind == "weights"]
+    return stds[-1] / stds[0] if len(stds) > 1 and stds[0] > 0 else math.nan
 
 
 def _spread(reading: Reading) -> dict[str, float]:

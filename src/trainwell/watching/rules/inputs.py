@@ -147,6 +147,8 @@ def _validation_scale(history: History) -> Iterable[Finding]:
     data = history.data
     if data is not None and data.changed > 0.5 and 0.8 < data.train_std / valid_std < 1.25:
         return  # the training inputs are augmented, not scaled
+    if data is not None and data.valid_std > 0 and 0.8 < data.train_std / std < 1.25:
+        valid_mean, valid_std = data.valid_mean, data.valid_std  # what it saw may be both
     ratio = valid_std / std
     shift = abs(valid_mean - mean) / std
     if ratio > 4 or ratio < 0.25 or shift > 4:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 
 from trainwell.findings import Finding
-from trainwell.watching.data_facts import NEIGHBOURS, DataFacts
+from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.history import History
+from trainwell.watching.neighbours import NEIGHBOURS
+from trainwell.watching.probing import Score
+from trainwell.watching.readings import OutputReading
 from trainwell.watching.rules.evidence import late, middle, skill
 
 
@@ -25,7 +29,15 @@ def _order(history: History) -> Iterable[Finding]:
         return
     runs = middle(o.label_runs for o in known)
     counts = history.class_counts
-    if counts:
+    between = _share_between_batches(history)
+    if between > 0.5:
+        cause = (
+            f"{100 * between:.0f} % of the differences between targets are differences between "
+            "batches, and following batches are alike (0 in a shuffled order): the examples are "
+            "sorted or grouped."
+        )
+        evidence = {"share_between_batches": between, "expected": 0.0}
+    elif counts:
         total = sum(counts)
         expected = sum((c / total) ** 2 for c in counts)
         present = [c / total for c in counts if c]
@@ -56,6 +68,45 @@ def _order(history: History) -> Iterable[Finding]:
         remedy="Shuffle the examples in every epoch (shuffle=True).",
         reference="Bottou 2012 (Stochastic gradient descent tricks)",
     )
+
+
+def _share_between_batches(history: History) -> float:
+    """Intraclass correlation of the targets' means with the batch (Fisher 1925).
+
+    Not-a-number where batches alternate, as those of two tasks or of a GAN do.
+    """
+    rows = [
+        (r.step, *_mean_target(r.outputs), r.outputs.rows)
+        for r in history.readings
+        if r.outputs is not None and r.outputs.rows >= 8
+    ]
+    rows = [row for row in rows if math.isfinite(row[1]) and math.isfinite(row[2])]
+    if len(rows) < 8 or history.facts.recurrent:
+        return math.nan
+    centre = middle(mean for _, mean, _, _ in rows)
+    pairs = [
+        (one[1] - centre) * (two[1] - centre) for one, two in pairwise(rows) if two[0] == one[0] + 1
+    ]
+    if len(pairs) < 3 or sum(p > 0 for p in pairs) < 0.7 * len(pairs):
+        return math.nan
+    average = sum(mean for _, mean, _, _ in rows) / len(rows)
+    spread = sum((mean - average) ** 2 for _, mean, _, _ in rows) / (len(rows) - 1)
+    within = sum(variance for _, _, variance, _ in rows) / len(rows)
+    size = sum(count for *_, count in rows) / len(rows)
+    between = max(spread - within / size, 0.0)
+    return between / (between + within) if between + within > 0 else math.nan
+
+
+def _mean_target(outputs: OutputReading) -> tuple[float, float]:
+    """Mean and variance over the examples of each one's mean target, or of its class number."""
+    counts = outputs.target_counts
+    if not counts:
+        return outputs.target_mean, outputs.row_std**2
+    total = sum(counts)
+    if not total or (outputs.binary and outputs.columns > 1):
+        return math.nan, math.nan
+    mean = sum(k * count for k, count in enumerate(counts)) / total
+    return mean, sum(count * (k - mean) ** 2 for k, count in enumerate(counts)) / total
 
 
 def _imbalance(history: History) -> Iterable[Finding]:
@@ -118,6 +169,7 @@ def _class_results(history: History) -> tuple[list[float], list[float]]:
 def _noise(history: History) -> Iterable[Finding]:
     data = history.data
     yield from _shifted_labels(history)
+    yield from _poorer_labels(history)
     if data is None or not history.is_classification or not math.isfinite(data.misplaced):
         return
     if data.misplaced < 0.08 or data.examples < 200:
@@ -125,7 +177,8 @@ def _noise(history: History) -> Iterable[Finding]:
     # Classes that overlap, or whose labels are noisy by nature, do so in the validation too.
     if data.valid_misplaced > 0.6 * data.misplaced and data.misplaced < 0.35:
         return
-    if not math.isfinite(data.valid_misplaced) and data.misplaced < 3 * _misplaced_by_chance(data):
+    alone = max(0.15, 3 * _misplaced_by_chance(data))
+    if not math.isfinite(data.valid_misplaced) and data.misplaced < alone:
         return
     yield Finding(
         code="corrupted_labels",
@@ -141,6 +194,91 @@ def _noise(history: History) -> Iterable[Finding]:
         remedy="Look at these examples and mend their labels; until then stop early.",
         reference="Wilson 1972 (edited nearest neighbours); Northcutt et al. 2021",
     )
+
+
+def _following_leak(history: History, data: DataFacts) -> Iterable[Finding]:
+    """A feature that follows a regression's target, which all others together do not explain."""
+    single = data.leak_strength**2
+    if history.is_classification or data.leak_strength < 0.95 or data.features < 3:
+        return
+    if not 0.05 < data.others_skill < single - 0.3:
+        return
+    yield Finding(
+        code="label_leak",
+        severity="warning",
+        where=f"feature {data.leak_column}",
+        step=history.step,
+        evidence={"correlation": data.leak_strength, "explained_by_others": data.others_skill},
+        cause=f"Feature {data.leak_column} has a correlation of {data.leak_strength:.3f} with the "
+        f"target, of whose variance all other features explain {100 * data.others_skill:.0f} %: it "
+        "may be made from the target, or be measured after it.",
+        remedy="Take out features that are not known when a prediction is to be made.",
+        reference="Kaufman et al. 2012",
+    )
+
+
+def _poorer_labels(history: History) -> Iterable[Finding]:
+    """Training targets that say less than the validation's, or that were filled in."""
+    data, probe = history.data, history.probe
+    if data is None:
+        return
+    cause, evidence = "", {}
+    gain = data.valid_association - data.association
+    enough = min(data.examples, data.valid_examples) >= 100
+    forgives = history.graph is not None and history.graph.kind in ("huber", "smooth_l1", "l1")
+    if gain > 0.12 and data.association < 0.5 * data.valid_association and enough and not forgives:
+        evidence = {"association": data.association, "valid_association": data.valid_association}
+        cause = (
+            f"The inputs explain {100 * max(data.valid_association, 0):.0f} % of the variance of "
+            f"the validation's targets, but {100 * max(data.association, 0):.0f} % of the "
+            "training's: training targets are wrong, or belong to other rows."
+        )
+    elif probe is not None and _is_surer_elsewhere(probe.on_train, probe.valid):
+        evidence = {
+            "train_accuracy": probe.on_train.accuracy,
+            "valid_accuracy": probe.valid.accuracy,
+        }
+        cause = (
+            f"The model gets {100 * probe.valid.accuracy:.0f} % of the validation right but only "
+            f"{100 * probe.on_train.accuracy:.0f} % of what it was trained on: many training "
+            "labels are wrong."
+        )
+    elif _is_filled_in(data):
+        evidence = {"share": data.commonest_target, "among_neighbours": data.commonest_near}
+        cause = (
+            f"{100 * data.commonest_target:.0f} % of the training targets are one number, in the "
+            "midst of others and whatever their neighbours are: missing ones were filled with it."
+        )
+    if cause:
+        yield Finding(
+            code="corrupted_labels",
+            severity="warning",
+            step=history.step,
+            evidence=evidence,
+            cause=cause,
+            remedy="Compare rows with their source; leave out examples without a known target.",
+            reference="Northcutt et al. 2021",
+        )
+
+
+def _is_surer_elsewhere(train: Score, valid: Score) -> bool:
+    """Whether more of the validation is right, by more than chance lets expect."""
+    n, m = sum(train.seen), sum(valid.seen)
+    if min(n, m) < 100:
+        return False
+    gap = valid.accuracy - train.accuracy
+    error = math.sqrt(
+        train.accuracy * (1 - train.accuracy) / n + valid.accuracy * (1 - valid.accuracy) / m
+    )
+    return gap > 0.08 and gap > 4 * error
+
+
+def _is_filled_in(data: DataFacts) -> bool:
+    """Whether one target is common for no reason that neighbours share."""
+    alike = data.commonest_near < 1.6 * data.commonest_target
+    elsewhere = not data.commonest_elsewhere > 0.3 * data.commonest_target
+    enough = data.examples >= 100 and 0.06 < data.commonest_target < 0.6
+    return enough and alike and elsewhere and data.distinct_targets > 0.3
 
 
 def _misplaced_by_chance(data: DataFacts) -> float:
@@ -221,7 +359,8 @@ def _leaks(history: History) -> Iterable[Finding]:
     repeated = 1 - data.distinct
     natural = data.coincides and data.agreeing < 0.9 and share < max(3 * repeated, 0.05)
     # Inputs that were cut to a few values are another fault.
-    fine = data.distinct > 0.5 or data.agreeing > 0.9
+    whole = bool(data.class_counts) and data.contradicted < 0.01 and not data.coincides
+    fine = data.distinct > 0.5 or data.agreeing > 0.9 or whole
     if share > 0.02 and data.shared >= 3 and fine and not natural:
         yield Finding(
             code="train_val_leak",
@@ -231,6 +370,18 @@ def _leaks(history: History) -> Iterable[Finding]:
             cause=f"{data.shared} of {data.valid_examples} validation examples are training "
             "examples too: the validation says nothing about new data.",
             remedy="Remove duplicates before the data is split.",
+            reference="Kaufman et al. 2012",
+        )
+    elif _comes_in_families(history, data):
+        yield Finding(
+            code="train_val_leak",
+            severity="warning",
+            step=history.step,
+            evidence={"spacing": data.spacing, "valid_spacing": data.valid_spacing},
+            cause="Examples come in families: next to a validation example lie training examples "
+            f"that are much nearer than the others (exponent {data.valid_spacing:.1f}, about 1 "
+            "expected), as records of one patient, frames of one film or changed copies do.",
+            remedy="Split by family (scikit-learn's GroupKFold), so that each is in one part only.",
             reference="Kaufman et al. 2012",
         )
     limit = 0.98 if history.is_classification else 0.9995
@@ -245,3 +396,44 @@ def _leaks(history: History) -> Iterable[Finding]:
             remedy="Take out features that are not known when a prediction is to be made.",
             reference="Kaufman et al. 2012",
         )
+    else:
+        yield from _partial_leak(history, data)
+
+
+def _comes_in_families(history: History, data: DataFacts) -> bool:
+    """Whether examples have siblings, some of them on the other side of the split."""
+    near = data.valid_spacing
+    single = data.distinct > 0.9 and not data.coincides and data.features > 2
+    return single and near > 1.6
+
+
+def _partial_leak(history: History, data: DataFacts) -> Iterable[Finding]:
+    """A feature that gives the target away in most examples, or nearly."""
+    divides = data.dividing_skill > 0.94 and 0.1 < data.others_skill < data.dividing_skill - 0.2
+    copies = data.copied_share > 0.05
+    if not (divides or copies):
+        yield from _following_leak(history, data)
+        return
+    column = data.dividing_column if divides else data.copied_column
+    yield Finding(
+        code="label_leak",
+        severity="warning",
+        where=f"feature {column}",
+        step=history.step,
+        evidence=(
+            {"skill_of_one_limit": data.dividing_skill, "skill_of_others": data.others_skill}
+            if divides
+            else {"share_of_copies": data.copied_share}
+        ),
+        cause=(
+            f"One limit on feature {column} tells the classes apart with a skill of "
+            f"{data.dividing_skill:.2f}, all other features together with "
+            f"{data.others_skill:.2f}: it may be known only afterwards."
+            if divides
+            else f"Feature {column} is the very target in {100 * data.copied_share:.0f} % of the "
+            "examples: it is made from it."
+        ),
+        remedy="Take out features that are not known when a prediction is to be made; encode "
+        "categories by the targets of other examples only.",
+        reference="Kaufman et al. 2012",
+    )

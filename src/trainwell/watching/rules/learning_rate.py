@@ -17,12 +17,16 @@ from trainwell.watching.rules.evidence import (
     is_warming_up,
     late,
     middle,
+    pull_of_decay,
     skill,
     update_ratio,
     weights,
 )
 from trainwell.watching.rules.units import dead_at_start
 from trainwell.watching.trend import Trend, average_blocks
+
+_DIVIDE_BY_SUMS = ("adagrad", "adadelta")
+"""They take small steps at rates that others would not bear."""
 
 
 def judge_learning_rate(history: History) -> Iterable[Finding]:
@@ -39,7 +43,7 @@ def judge_learning_rate(history: History) -> Iterable[Finding]:
 
 
 def _too_high(history: History) -> Iterable[Finding]:
-    if dead_at_start(history) > 0.6:
+    if dead_at_start(history) > 0.6 or pull_of_decay(history) > 1:
         return
     ratio = update_ratio(history, history.readings[:12]) - _decayed(history)
     recent = [r for r in history.readings if r.step > 0.4 * history.step]
@@ -48,7 +52,10 @@ def _too_high(history: History) -> Iterable[Finding]:
     trend, learned, facts = history.trend, skill(history), history.facts
     rate = first_rate(history)
     leaps = update_ratio(history, history.readings[:1]) - _decayed(history) > 1
-    diverged = history.diverged or trend.last > 1.5 * max(trend.start, 1e-12)
+    if facts.optimizer in _DIVIDE_BY_SUMS:  # steps that begin large become small by themselves
+        largest, ratio, leaps = late_ratio, math.nan, False
+    rises = trend.last > 1.5 * max(trend.start, 1e-12) and not _epochs_fall(history)
+    diverged = history.diverged or rises
     turns = middle(r.turn for r in history.readings[4:])
     spiky = trend.worst > 3 * max(trend.start, 1e-12) and trend.worst > 3 * abs(trend.last)
     restless = trend.noise > 0.25 * abs(trend.last) and learned < 0.6 and turns < -0.1
@@ -86,17 +93,27 @@ def _too_high(history: History) -> Iterable[Finding]:
     )
 
 
+def _epochs_fall(history: History) -> bool:
+    """Whether the mean loss of the last epoch is the lowest: single examples' losses vary much."""
+    means = [e.values["train_loss"] for e in history.epochs if "train_loss" in e.values]
+    return len(means) >= 2 and means[-1] == min(means) < means[0]
+
+
 def _decayed(history: History) -> float:
     """The share of the weights that weight decay takes in a step: not the rate's doing."""
     facts = history.facts
     if facts.adaptive and not facts.optimizer.endswith("w"):
         return 0.0  # it is divided like the gradient
     share = middle(rate for _, rate in history.rates) * facts.weight_decay
+    if not facts.adaptive:
+        share /= 1 - min(facts.momentum, 0.99)
     return share if math.isfinite(share) else 0.0
 
 
 def _usual_limit(history: History) -> float:
     """A learning rate that hardly any training of this kind can take."""
+    if history.facts.optimizer in _DIVIDE_BY_SUMS:
+        return 2.0
     return 0.03 if history.facts.adaptive else 1.0 * (1 - min(history.facts.momentum, 0.95))
 
 
@@ -107,10 +124,13 @@ def _too_low(history: History) -> Iterable[Finding]:
     ratio = update_ratio(history, late(history))
     gradients = middle(middle(p.gradient for p in weights(r)) for r in history.readings)
     small_rate = rate < (5e-5 if history.facts.adaptive else 2e-4)
+    if history.facts.optimizer in _DIVIDE_BY_SUMS:
+        small_rate = rate < 5e-3
     # A small step that goes on in one direction would be a larger one at no risk.
     turns = middle(r.turn for r in history.readings)
-    slow = ratio < (4e-4 if is_stuck(history) else 2e-4) and ratio * trend.count < 0.2
-    if not (slow and (small_rate or (turns > 0.2 and ratio < 1e-4))) or not gradients > 1e-9:
+    slow = ratio < (4e-4 if is_stuck(history) else 2e-4) and ratio * trend.count < 0.25
+    steady = (turns > 0.2 and ratio < 1e-4) or (turns > 0.4 and is_stuck(history))
+    if not (slow and (small_rate or steady)) or not gradients > 1e-9:
         return
     yield Finding(
         code="lr_too_low",
@@ -132,6 +152,9 @@ def _momentum(history: History) -> Iterable[Finding]:
     trend = history.trend
     swings = _count_swings([loss for _, loss in history.losses])
     bad = history.diverged or is_poor(history) or trend.worst > 2 * max(trend.start, 1e-12)
+    # Gradients of a fifth of the training or more are in each step.
+    remembers = 1 / max(1 - momentum, 1e-6) > 0.2 * trend.count and skill(history) < 0.9
+    bad = bad or (momentum >= 0.99 and remembers)
     if not (bad or swings >= 3):
         return
     if not bad and momentum < 0.99:

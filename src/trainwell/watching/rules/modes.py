@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from trainwell.findings import Finding
+from trainwell.watching.evaluation_calls import NOTHING_HEARD
 from trainwell.watching.history import History
 from trainwell.watching.readings import NormReading
 from trainwell.watching.rules.evidence import late, middle, skill
@@ -13,8 +14,39 @@ from trainwell.watching.rules.evidence import late, middle, skill
 
 def judge_modes(history: History) -> Iterable[Finding]:
     """The wrong mode, and batch statistics that cannot be right."""
-    yield from _mode(history)
+    found = [*_mode(history), *_always_in_training(history)]
+    yield from found or _validates_otherwise(history)
     yield from _batch_norm(history)
+
+
+def _always_in_training(history: History) -> Iterable[Finding]:
+    """Functions that do in evaluation mode what is for the training alone."""
+    calls = history.probe.evaluation if history.probe is not None else NOTHING_HEARD
+    if calls.dropout:
+        yield Finding(
+            code="eval_mode_bug",
+            severity="error" if calls.dropout >= 0.3 else "warning",
+            step=history.step,
+            evidence={"dropout": calls.dropout},
+            cause=f"In evaluation mode a function still drops {100 * calls.dropout:.0f} % of what "
+            "it gets: predictions are drawn by chance.",
+            remedy="Pass training=self.training to functional.dropout (dropout_p=0 to attention "
+            "outside of training), or use nn.Dropout.",
+            reference="PyTorch documentation of functional.dropout",
+            source=calls.line,
+        )
+    if calls.batch_statistics:
+        yield Finding(
+            code="batchnorm_misuse",
+            severity="warning",
+            step=history.step,
+            cause="In evaluation mode functional.batch_norm still takes the statistics of what it "
+            "gets, so a prediction depends on what else is in the batch.",
+            remedy="Use nn.BatchNorm, which keeps running statistics for evaluation mode, or "
+            "nn.LayerNorm to normalise each example by itself.",
+            reference="Ioffe & Szegedy 2015",
+            source=calls.line,
+        )
 
 
 def _mode(history: History) -> Iterable[Finding]:
@@ -40,7 +72,7 @@ def _mode(history: History) -> Iterable[Finding]:
             reference="PyTorch documentation of Module.eval",
         )
     # One that is made with nearly every update is a part of the training, as in a GAN.
-    elif 2 <= modes.passes_in_training < 0.5 * modes.steps and not modes.passes_in_eval:
+    elif 2 <= modes.occasions < 0.5 * modes.steps and not modes.passes_in_eval:
         yield Finding(
             code="eval_mode_bug",
             severity="warning",
@@ -51,6 +83,38 @@ def _mode(history: History) -> Iterable[Finding]:
             remedy="Call model.eval() before the validation and model.train() after it.",
             reference="PyTorch documentation of Module.eval",
         )
+
+
+def _validates_otherwise(history: History) -> Iterable[Finding]:
+    """The validation's own loss is far above that of the same examples in evaluation mode."""
+    graph, probe, facts = history.graph, history.probe, history.facts
+    plain = graph is not None and graph.named and graph.reduction == "mean" and not graph.around
+    if probe is None or not plain or not (facts.batch_norms or facts.dropout) or not history.epochs:
+        return
+    last = history.epochs[-1]
+    told, own = last.values.get("valid_loss", math.nan), probe.valid.loss
+    # A loss that weights examples is another in the training too.
+    own *= max(1.0, last.values.get("train_loss", math.nan) / max(probe.on_train.loss, 1e-12))
+    same_weights = last.step == history.modes.steps
+    if not same_weights or not told > 1.5 * own or told - own < 0.1 * history.chance:
+        return
+    in_batches = facts.batch_norms > 0 and facts.norms_by_batch and not history.modes.occasions
+    yield Finding(
+        code="batchnorm_misuse" if in_batches else "eval_mode_bug",
+        severity="warning",
+        step=history.step,
+        evidence={"valid_loss_told": told, "valid_loss": own},
+        cause=f"The validation says a loss of {told:.3g}, but all of its examples together have "
+        f"{own:.3g} in evaluation mode: "
+        + (
+            "batch norm keeps no running statistics, so each prediction depends on its batch."
+            if in_batches
+            else "its passes were made in training mode, or in batches that change the predictions."
+        ),
+        remedy="Keep running statistics (track_running_stats=True) and call model.eval() before "
+        "the validation.",
+        reference="Ioffe & Szegedy 2015",
+    )
 
 
 def _batch_norm(history: History) -> Iterable[Finding]:
@@ -89,7 +153,7 @@ def _judge_norm(
     momentum = rows[-1].momentum
     evidence = {"values_per_channel": values, "mean_gap": gap, "variance_gap": spread}
     training = sum(n.training for n in rows) > 0.5 * len(rows)
-    if training and values <= 4:
+    if training and (values < 4 or (values == 4 and skill(history) < 0.7)):
         cause = f"Batch norm {name!r} takes its statistics from {values:.0f} values a channel."
         remedy = "Use batches of 16 or more, or GroupNorm or LayerNorm."
     elif training and (momentum <= 0.001 or momentum >= 0.7) and (gap > 0.3 or spread > 0.3):
@@ -125,10 +189,10 @@ def _judge_norm(
 
 
 def _differs(history: History) -> bool:
-    """Whether evaluation mode is worse on the same examples; yes where that was not tried."""
+    """Whether evaluation mode is worse on the same examples; not where that was not tried."""
     probe = history.probe
     if probe is None or not math.isfinite(probe.train.loss):
-        return True
+        return False
     drop = probe.as_trained.accuracy - probe.train.accuracy
     if math.isfinite(drop) and drop < 0.03:
         return False

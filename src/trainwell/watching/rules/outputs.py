@@ -7,7 +7,16 @@ from collections.abc import Iterable
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import first_rate, is_poor, middle, skill, update_ratio
+from trainwell.watching.loss_graph import LossGraph
+from trainwell.watching.rules.evidence import (
+    accuracy,
+    base_rate,
+    first_rate,
+    is_poor,
+    middle,
+    skill,
+    update_ratio,
+)
 
 _SQUARES = ("mse", "l1", "smooth_l1", "huber")
 _BOUNDS = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0),
@@ -18,7 +27,8 @@ def judge_outputs(history: History) -> Iterable[Finding]:
     """The activation before the loss, the kind of the loss, and how it is averaged."""
     yield from _activation(history)
     yield from _broadcast(history)
-    yield from _kind(history)
+    kind = list(_kind(history)) or list(_misses_the_point(history))
+    yield from kind
     yield from _reduction(history)
 
 
@@ -53,6 +63,27 @@ def _activation(history: History) -> Iterable[Finding]:
             "A softmax over a single output is always 1, so nothing can be learned.",
             "Use a sigmoid for a single output.",
         )
+    elif graph_kind == "bce" and activation == "softmax" and _has_several_labels(history):
+        yield _activation_finding(
+            history,
+            "Several labels of an example may be true at once, but a softmax gives all of them "
+            "together a probability of 1.",
+            "Use a sigmoid for each label, or BCEWithLogitsLoss on the scores.",
+        )
+    elif graph is not None and _runs_over_positions(graph):
+        yield _activation_finding(
+            history,
+            f"The softmax runs over axis {graph.softmax_axis} of outputs with {graph.axes} axes, "
+            "the positions; the loss takes axis 1 for the classes.",
+            "Use log_softmax over axis 1, or CrossEntropyLoss on the scores.",
+        )
+    elif graph_kind == "kl" and activation not in ("log_softmax", "log", "log_sigmoid"):
+        yield _activation_finding(
+            history,
+            "KLDivLoss gets outputs that are no logarithms of probabilities: its value means "
+            "nothing, and may fall for ever.",
+            "Give it log_softmax of the scores.",
+        )
     elif graph is not None and graph.softmax_axis == 0 and last is not None and last.columns > 1:
         yield _activation_finding(
             history,
@@ -82,6 +113,20 @@ def _activation_finding(history: History, cause: str, remedy: str, poor: bool = 
         remedy=remedy,
         reference="Bishop 1995, chapter 6; Schoop et al. 2021 (UMLAUT)",
     )
+
+
+def _has_several_labels(history: History) -> bool:
+    """Whether the targets of an example do not sum to 1."""
+    known = [o for o in history.outputs if o.columns > 1 and math.isfinite(o.target_mean)]
+    sums = [o.target_mean * o.columns for o in known]
+    return len(sums) >= 3 and abs(middle(sums) - 1) > 0.1
+
+
+def _runs_over_positions(graph: LossGraph) -> bool:
+    """Whether a loss of classes along axis 1 gets a softmax over another axis."""
+    axis = graph.softmax_axis
+    takes_axis_1 = graph.kind in ("cross_entropy", "nll") and graph.axes > 2
+    return takes_axis_1 and axis is not None and axis % graph.axes not in (0, 1)
 
 
 def _looks_like_probabilities(history: History) -> bool:
@@ -164,7 +209,21 @@ def _kind(history: History) -> Iterable[Finding]:
         if low < 0 or (tops and max(tops) > 1e-3):
             cause = "NLLLoss gets scores where it takes logarithms of probabilities."
             remedy = "Use CrossEntropyLoss on the scores."
-    elif graph.kind in _SQUARES and graph.named and _predicts_classes(history):
+    elif _falls_for_ever(history):
+        cause = (
+            f"The loss has fallen to {history.trend.last:.3g} and has no lowest value, while the "
+            "right classes are not learned: it does not measure what is wanted."
+        )
+        remedy = (
+            "KLDivLoss takes log_softmax of the scores; NLLLoss too. Else use CrossEntropyLoss."
+        )
+    elif _gives_rates(history):
+        cause = (
+            "PoissonNLLLoss(log_input=False) takes its inputs for rates, which are positive; the "
+            "model gives negative ones."
+        )
+        remedy = "Use log_input=True, which takes the logarithms of rates."
+    elif graph.kind in _SQUARES and _is_of_torch(history) and _predicts_classes(history):
         severity = "warning"
         cause = f"Classes are trained with a loss for numbers ({graph.kind})."
         remedy = "Use CrossEntropyLoss with one output a class, or BCEWithLogitsLoss for two."
@@ -193,6 +252,55 @@ def _kind(history: History) -> Iterable[Finding]:
         )
 
 
+def _is_of_torch(history: History) -> bool:
+    """Whether the loss is torch's own; the absolute error leaves no trace of its name."""
+    named = history.graph is not None and history.graph.named
+    return named or history.facts.loss_name.lower().replace("_", "") == "l1loss"
+
+
+def _falls_for_ever(history: History) -> bool:
+    """Whether a loss of classes goes far below 0 and nothing is learned."""
+    trend = history.trend
+    deep = trend.last < -100 * max(1.0, abs(trend.start))
+    return deep and bool(history.class_counts) and accuracy(history) < base_rate(history) + 0.1
+
+
+def _gives_rates(history: History) -> bool:
+    """Whether the first value that is not finite is that of a Poisson loss of negative rates."""
+    origin = history.nan.origin if history.nan is not None else None
+    return origin is not None and origin.operation == "poisson_nll_loss"
+
+
+def _misses_the_point(history: History) -> Iterable[Finding]:
+    """A loss that is nearly gone while outputs say nothing of their targets."""
+    graph, probe, trend = history.graph, history.probe, history.trend
+    own = graph is None or graph.kind in ("", "l1", "mse", "kl")
+    if probe is None or not own or (graph is not None and graph.named):
+        return
+    score = probe.train
+    gone = trend.fall > 0.85 and trend.count >= 50
+    spread = [o.target_std for o in history.outputs if o.target_std > 0 and not o.target_counts]
+    says_nothing = (
+        bool(spread) and -0.3 < score.agreement < 0.2 and score.loss > 0.8 * middle(spread) ** 2
+    )
+    if gone and says_nothing:
+        yield Finding(
+            code="wrong_loss",
+            severity="error",
+            step=history.step,
+            evidence={
+                "loss_start": trend.start,
+                "loss_last": trend.last,
+                "correlation": score.agreement,
+            },
+            cause=f"The loss fell from {trend.start:.3g} to {trend.last:.3g}, but the outputs have "
+            f"a correlation of {score.agreement:.2f} with the targets: the loss does not measure "
+            "what the targets ask for, as where errors of both signs cancel out.",
+            remedy="Square errors, or take their absolute values, before they are averaged.",
+            reference="Bishop 1995, chapter 6",
+        )
+
+
 def _predicts_classes(history: History) -> bool:
     facts = history.facts
     if facts.task in ("regression", "reconstruction"):
@@ -204,6 +312,8 @@ def _predicts_classes(history: History) -> bool:
         return False
     # One-hot rows, or zeros and ones against one output, or whole numbers of few kinds.
     if all(o.target_counts for o in known):
+        return True
+    if all(o.binary for o in known):
         return True
     low, high = min(o.target_low for o in known), max(o.target_high for o in known)
     return all(o.whole_targets for o in known) and low >= 0 and high <= 100
@@ -224,15 +334,11 @@ def _reduction(history: History) -> Iterable[Finding]:
     # Torch's own mean is no sum: what multiplies its gradient is the scale of mixed precision.
     mean = graph is not None and graph.named and graph.reduction == "mean" and not graph.around
     summed = per_row > 0.9 and not mean
+    if not known:
+        yield from _other_factor(history)
+        return
     accumulates = history.modes.passes_per_update > 1.5
     divided = inverse < 1.2 and not accumulates
-    bare = (
-        graph is not None
-        and graph.reduction == "sum"
-        and not ({"div", "mul", "mean"} & set(graph.around))
-    )
-    if not known and bare:
-        summed = True
     if not (summed or divided):
         return
     adaptive = history.facts.adaptive
@@ -256,5 +362,28 @@ def _reduction(history: History) -> Iterable[Finding]:
         f"{middle(o.scale for o in known):.3g} times that of the mean, and the step grows or "
         "shrinks with the batch size.",
         remedy="Use reduction='mean' and no further division by the batch size.",
+        reference="Goyal et al. 2017",
+    )
+
+
+def _other_factor(history: History) -> Iterable[Finding]:
+    """A loss that is a multiple of the mean standard loss, where gradients do not tell."""
+    graph, factor = history.graph, history.loss_factor
+    if graph is None or graph.kind not in ("cross_entropy", "nll", "mse"):
+        return
+    summed = graph.reduction == "sum" and factor > 4
+    divided = (graph.reduction == "sum" and factor < 0.25) or factor < 0.1
+    adaptive = history.facts.adaptive
+    harm = (is_poor(history) or history.diverged) and (summed or not adaptive)
+    if not (summed or divided):
+        return
+    yield Finding(
+        code="loss_reduction",
+        severity="warning" if harm else "note",
+        step=history.step,
+        evidence={"loss_over_mean_loss": factor},
+        cause=f"The loss is {factor:.3g} times the mean over examples and positions: the step "
+        "grows or shrinks with what it is summed over and divided by.",
+        remedy="Use reduction='mean' and no further division; leave padding out with ignore_index.",
         reference="Goyal et al. 2017",
     )

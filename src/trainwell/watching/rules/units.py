@@ -29,7 +29,13 @@ def _dead(history: History) -> Iterable[Finding]:
     share, name = worst
     learned = skill(history)
     first = dead_at_start(history, name)
-    dead = share > 0.9 or (share > 0.5 and learned < 0.8) or (share > 0.75 and first > 0.75)
+    from_the_start = share > 0.6 and first > 0.6 and learned < 0.9
+    dead = (
+        from_the_start
+        or share > 0.9
+        or (share > 0.5 and learned < 0.8)
+        or (share > 0.75 and first > 0.75)
+    )
     if not dead or learned > (0.96 if first > 0.75 else 0.93):
         return
     yield Finding(
@@ -61,13 +67,13 @@ def _saturated(history: History) -> Iterable[Finding]:
     shares: dict[str, list[float]] = {}
     for reading in late(history):
         for layer in reading.layers:
-            if layer.kind in ("sigmoid", "tanh"):
+            if layer.kind in ("sigmoid", "tanh", "softmax"):
                 shares.setdefault(layer.name, []).append(layer.share)
     typical = {name: middle(values) for name, values in shares.items()}
     if not typical:
         return
     share, name = max((share, name) for name, share in typical.items())
-    if not share > 0.6 or skill(history) > 0.8:
+    if not share > 0.6 or skill(history) > (0.9 if share > 0.95 else 0.8):
         return
     yield Finding(
         code="saturated_units",

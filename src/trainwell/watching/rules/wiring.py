@@ -7,7 +7,14 @@ from collections.abc import Iterable
 
 from trainwell.findings import Finding, Severity
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import accuracy, base_rate, is_poor, middle, skill
+from trainwell.watching.rules.evidence import (
+    accuracy,
+    base_rate,
+    is_poor,
+    middle,
+    skill,
+    weights,
+)
 
 _STRAIGHT_THROUGH = ("round", "sign", "ste", "quant", "straight", "binar", "revers")
 
@@ -43,7 +50,19 @@ def _ascent(history: History) -> Iterable[Finding]:
     trend, graph = history.trend, history.graph
     custom = graph is not None and graph.custom
     scales = [o.scale for o in history.outputs if math.isfinite(o.scale)]
-    turned = len(scales) >= 3 and sum(s < 0 for s in scales) > 0.8 * len(scales)
+    # Distances may well be turned round before they go to a loss for scores.
+    bent = graph is not None and graph.named and not graph.direct and not custom
+    turned = len(scales) >= 3 and sum(s < 0 for s in scales) > 0.8 * len(scales) and not bent
+    alignments = [
+        o.alignment
+        for o in history.outputs
+        if math.isfinite(o.alignment) and math.isfinite(o.target_std)
+    ]
+    # A loss of another kind has another gradient, but none that points away from the targets.
+    # Distances are 0 or more, and may be small where a target is 1.
+    scores = any(o.minimum < 0 for o in history.outputs[:4])
+    falls = trend.fall > 0 and not trend.broken
+    away = len(alignments) >= 3 and middle(alignments[:4]) < -0.5 and scores and falls
     cosines = [r.cosine for r in history.readings if math.isfinite(r.cosine)]
     climbs = len(cosines) >= 4 and sum(c > 0.15 for c in cosines) > 0.8 * len(cosines)
     # Another factor on the way may bring a minus of its own, as in a focal loss.
@@ -71,12 +90,12 @@ def _ascent(history: History) -> Iterable[Finding]:
     )
     rises = trend.count >= 10 and trend.fall < -0.05 and trend.start > 0
     maximizes = history.facts.maximize and (rises or turned)
-    if not (turned or climbs or negated or maximizes or unlearns):
+    if not (turned or away or climbs or negated or maximizes or unlearns):
         return
     how = (
         "the optimiser maximises the loss (maximize=True)" if maximizes
         else "the loss is negated" if negated
-        else "the loss's gradient by the outputs points the wrong way" if turned
+        else "the loss's gradient by the outputs points the wrong way" if turned or away
         else "the loss falls while the right classes become less and less likely" if unlearns
         else "updates point along the gradient instead of against it"
     )  # fmt: skip
@@ -237,11 +256,74 @@ def _frozen_finding(
 
 
 def _wrong_backward(history: History) -> Iterable[Finding]:
+    found = list(_wrong_derivative(history)) or list(_wrong_loss_gradient(history))
+    yield from found or _one_sided(history)
+
+
+def _one_sided(history: History) -> Iterable[Finding]:
+    """A hidden weight whose derivatives all have one and the same sign, on every step."""
+    readings = [r for r in history.readings if len(weights(r)) > 1]
+    if len(readings) < 8 or skill(history) > 0.95:
+        return
+    for name in [p.name for p in weights(readings[0])][:-1]:
+        rows = [p for r in readings for p in weights(r) if p.name == name]
+        above = sum(p.above > 0.1 * min(p.size, 8192) and p.below == 0 for p in rows)
+        below = sum(p.below > 0.1 * min(p.size, 8192) and p.above == 0 for p in rows)
+        if max(above, below) < 0.8 * len(rows) or rows[0].size < 64:
+            continue
+        yield Finding(
+            code="wrong_backward",
+            severity="error",
+            where=name,
+            step=history.step,
+            evidence={"steps_with_one_sign": max(above, below), "steps_looked_at": len(rows)},
+            cause=f"On {max(above, below)} of {len(rows)} steps no derivative by {name} was "
+            f"{'negative' if above > below else 'positive'}, so it can move one way only: a hook "
+            "or a backward pass clamps derivatives, or takes their size.",
+            remedy="Limit derivatives on both sides (torch.nn.utils.clip_grad_value_).",
+            reference="Bishop 1995, section 4.8.4",
+        )
+        return
+
+
+def _wrong_loss_gradient(history: History) -> Iterable[Finding]:
+    """A loss with the value of the standard one, but with another gradient."""
+    graph, losses = history.graph, dict(history.losses)
+    if graph is None or not graph.custom:
+        return
+    rows = [
+        r.outputs
+        for r in history.readings
+        if r.outputs is not None
+        and math.isfinite(r.outputs.alignment)
+        and abs(losses.get(r.step, math.nan) - r.outputs.standard_loss)
+        < 1e-3 * r.outputs.standard_loss
+    ]
+    alignment = middle(o.alignment for o in rows)
+    if len(rows) < 2 or not alignment < 0.97:
+        return
+    yield Finding(
+        code="wrong_backward",
+        severity="error",
+        where=", ".join(graph.custom),
+        step=history.step,
+        evidence={"gradient_cosine": alignment},
+        cause="The loss has the value of the mean cross-entropy or squared error, but its gradient "
+        f"has a cosine of {alignment:.2f} with theirs: the backward pass of "
+        f"{', '.join(graph.custom)} is wrong.",
+        remedy="Derive the backward pass again and test it with torch.autograd.gradcheck.",
+        reference="Bishop 1995, section 4.8.4 (central differences)",
+    )
+
+
+def _wrong_derivative(history: History) -> Iterable[Finding]:
     probe, graph = history.probe, history.graph
     if probe is None or not math.isfinite(probe.derivative_error):
         return
     names = graph.custom if graph is not None else ()
-    if any(word in name.lower() for name in names for word in _STRAIGHT_THROUGH):
+    # What is meant to have another derivative lets the training learn all the same.
+    on_purpose = any(word in name.lower() for name in names for word in _STRAIGHT_THROUGH)
+    if on_purpose and skill(history) > 0.5:
         return
     if abs(probe.numeric_derivative) < 1e-10 or probe.derivative_error < 0.03:
         return
