@@ -181,7 +181,10 @@ def _read_numbers(
     ones, zeros = y > 0.5, y <= 0.5
     one_column = outputs.numel() == len(outputs)
     runs = (y[1:] == y[:-1]).float().mean()
+    # Neighbouring positions of one example are alike in any order of the examples.
+    unknown = torch.full_like(mean, float("nan"))
     near = ((y[1:] - mean) * (y[:-1] - mean)).mean() / (std**2 + 1e-12)
+    near = near if one_column else unknown
     if kind == "bce_logits":
         standard = functional.binary_cross_entropy_with_logits(z, y)
         expected = (torch.sigmoid(z) - y) / len(y)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from trainwell.data.copies import coincide_by_chance, hash_rows
+from trainwell.watching.arrays import to_arrays
 from trainwell.watching.giveaways import find_copied_feature, find_dividing_feature
 from trainwell.watching.neighbours import (
     ENOUGH,
@@ -24,8 +25,6 @@ from trainwell.watching.neighbours import (
     measure_nearest,
     vote,
 )
-
-MOST = 2000
 
 
 @dataclass(frozen=True)
@@ -112,36 +111,6 @@ class DataFacts:
     class_counts: tuple[int, ...] = ()
     target_std: float = float("nan")
     target_mean: float = float("nan")
-
-
-def to_arrays(data: Any, most: int = MOST) -> tuple[Tensor, Tensor | None] | None:
-    """Inputs and targets as tensors; None for what cannot be read cheaply.
-
-    Args:
-        data: `(X, y)` tensors or arrays, a trainwell `Split`, a `TensorDataset`, or a map-style
-            dataset of pairs.
-        most: Examples to take, spread evenly.
-    """
-    if data is None:
-        return None
-    if hasattr(data, "inputs") and hasattr(data, "targets"):
-        data = (data.inputs, data.targets)
-    if hasattr(data, "dataset") and hasattr(data, "batch_size"):
-        data = data.dataset
-    if hasattr(data, "tensors"):
-        data = data.tensors
-    if isinstance(data, tuple | list) and len(data) == 2 and hasattr(data[0], "shape"):
-        inputs, targets = _tensor(data[0]), _tensor(data[1])
-    elif isinstance(data, tuple | list) and len(data) == 1 and hasattr(data[0], "shape"):
-        inputs, targets = _tensor(data[0]), None
-    elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
-        return _collect(data, min(most, 512))
-    else:
-        return None
-    if inputs is None or not len(inputs):
-        return None
-    rows = _spread(len(inputs), most)
-    return inputs[rows], targets[rows] if targets is not None else None
 
 
 def look_at_data(
@@ -354,36 +323,3 @@ def _look_at_validation(
         "valid_association": _associate(v[few], _one_hot(w)[few]),
         "valid_spacing": compare_spacing(x, v),
     }
-
-
-def _spread(count: int, most: int) -> Tensor:
-    if count <= most:
-        return torch.arange(count)
-    return torch.linspace(0, count - 1, most).long()
-
-
-def _tensor(value: Any) -> Tensor | None:
-    if isinstance(value, Tensor):
-        return value.detach()
-    try:
-        return torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError):
-        return None
-
-
-def _collect(data: Any, most: int) -> tuple[Tensor, Tensor | None] | None:
-    rows = _spread(len(data), most).tolist()
-    pairs = [data[row] for row in rows]
-    if not pairs or not isinstance(pairs[0], tuple | list) or len(pairs[0]) != 2:
-        return None
-    inputs = [_tensor(pair[0]) for pair in pairs]
-    targets = [_tensor(pair[1]) for pair in pairs]
-    if any(t is None for t in inputs + targets):
-        return None
-    shape = inputs[0].shape if inputs[0] is not None else ()
-    if any(t is not None and t.shape != shape for t in inputs):
-        return None
-    return (
-        torch.stack([t for t in inputs if t is not None]),
-        torch.stack([t for t in targets if t is not None]),
-    )

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainwell.watching.data_facts import DataFacts, count_shared_rows, look_at_data, to_arrays
+from trainwell.watching.arrays import is_in_memory, to_arrays
+from trainwell.watching.data_facts import DataFacts, count_shared_rows, look_at_data
 from trainwell.watching.undisturbed import untouched_randomness
 
 MOST_SEEN = 768
@@ -98,7 +99,7 @@ class Examples:
         is_classes = self._are_classes(source[1], task, classes)
         if is_classes not in self._facts:
             facts = look_at_data(source, valid, is_classes)
-            if train is not None and valid is not None:
+            if train is not None and valid is not None and self._is_in_memory():
                 shared, looked = count_shared_rows(self._train, self._valid)
                 facts = replace(facts, shared=shared, valid_examples=looked or len(valid[0]))
             if train is not None:
@@ -113,9 +114,13 @@ class Examples:
                 self._given = to_arrays(self._train), to_arrays(self._valid)
         return self._given
 
+    def _is_in_memory(self) -> bool:
+        return is_in_memory(self._train) and is_in_memory(self._valid)
+
     def _count_changed(self) -> float:
         """Share of the examples seen that are none of the training data's."""
-        everything, seen = to_arrays(self._train, 50_000), self.seen()
+        everything = to_arrays(self._train, 50_000) if is_in_memory(self._train) else None
+        seen = self.seen()
         if everything is None or seen is None or everything[0].numel() > 50_000_000:
             return float("nan")
         x, known = everything[0].float().flatten(1).cpu(), seen[0].float().flatten(1).cpu()

@@ -33,6 +33,7 @@ class Facts:
         momentum: Its momentum, or Adam's first decay; 0 without.
         weight_decay: The largest of its groups.
         maximize: Whether a group climbs the gradient instead of descending.
+        maximize_some: Whether another one descends.
         parameters: Numbers in the model.
         hidden_units: Of the widest layer but the last; 0 for a model with one layer of weights.
         narrowest: Units of the narrowest layer but the last; 0 likewise.
@@ -51,8 +52,11 @@ class Facts:
         strangers: Tensors in the optimiser that are not the model's.
         trainable: Names of the parameters that are trained.
         twins: Share of hidden units that begin with the very weights of another unit.
+        slow_group: Names of the parameters whose group has a rate below a 300th of the largest.
         zero_rate: Names of the parameters in groups whose rate is zero at the start.
         first_sizes: Root mean square of each weight when the watcher was attached, by name.
+        first_gates: Of the gate of a recurrent layer that was furthest from the middle, the size of
+            its bias; 0 without gates.
         first_means: Mean of each weight then, by name.
         frozen: Names of the parameters that ask for no gradient.
     """
@@ -61,6 +65,7 @@ class Facts:
     momentum: float = 0.0
     weight_decay: float = 0.0
     maximize: bool = False
+    maximize_some: bool = False
     parameters: int = 0
     hidden_units: int = 0
     narrowest: int = 0
@@ -80,8 +85,10 @@ class Facts:
     trainable: tuple[str, ...] = field(default=())
     twins: float = math.nan
     zero_rate: tuple[str, ...] = ()
+    slow_group: tuple[str, ...] = ()
     first_sizes: Mapping[str, float] = field(default_factory=dict)
     first_means: Mapping[str, float] = field(default_factory=dict[str, float])
+    first_gates: float = 0.0
     frozen: tuple[str, ...] = ()
 
     @property
@@ -103,6 +110,7 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         momentum=max((_momentum(group) for group in groups), default=0.0),
         weight_decay=max((float(g.get("weight_decay", 0) or 0) for g in groups), default=0.0),
         maximize=any(bool(g.get("maximize", False)) for g in groups),
+        maximize_some=len({bool(g.get("maximize", False)) for g in groups}) == 2,
         parameters=count_parameters(model),
         hidden_units=max((_width(m) for m in weighted[:-1]), default=0),
         narrowest=min((w for m in weighted[:-1] if (w := _width(m))), default=0),
@@ -122,8 +130,10 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         trainable=tuple(name for name, p in named if p.requires_grad and id(p) in owned),
         twins=count_twins(model),
         zero_rate=_list_zero_rate(groups, named),
+        slow_group=_list_slow_group(groups, named),
         first_sizes=_measure_weights(named),
         first_means=_average_weights(named),
+        first_gates=max((_measure_gates(m) for m in leaves), default=0.0),
         frozen=tuple(name for name, p in named if not p.requires_grad),
     )
 
@@ -145,6 +155,24 @@ def _average_weights(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, flo
         return {}
     means = torch.stack([p.float().mean().cpu() for _, p in weights]).tolist()
     return {n: mean for (n, _), mean in zip(weights, means, strict=True)}
+
+
+def _measure_gates(module: nn.Module) -> float:
+    """The largest of the gates' median biases; the candidates for a new state are no gates."""
+    gates = {"LSTM": (0, 1, 3), "GRU": (0, 1)}.get(type(module).__name__)
+    if gates is None or not getattr(module, "bias", False):
+        return 0.0
+    parts = 4 if len(gates) == 3 else 3
+    named = dict(module.named_parameters())
+    sizes = [
+        (named[name].detach() + named[name.replace("ih", "hh")].detach())
+        .chunk(parts)[gate]
+        .median()
+        for name in named
+        if name.startswith("bias_ih")
+        for gate in gates
+    ]
+    return float(torch.stack(sizes).abs().max())
 
 
 def _is_lazy(parameter: nn.Parameter) -> bool:
@@ -178,3 +206,9 @@ def _list_zero_rate(groups: list[dict[str, Any]], named: list[tuple[str, Any]]) 
         return ()
     still = {id(p) for g in groups if float(g.get("lr", 1)) == 0 for p in g["params"]}
     return tuple(name for name, p in named if id(p) in still)
+
+
+def _list_slow_group(groups: list[dict[str, Any]], named: list[tuple[str, Any]]) -> tuple[str, ...]:
+    largest = max((float(group.get("lr", 1)) for group in groups), default=0.0)
+    slow = {id(p) for g in groups if 0 < float(g.get("lr", 1)) < largest / 300 for p in g["params"]}
+    return tuple(name for name, p in named if id(p) in slow)

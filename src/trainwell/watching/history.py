@@ -85,6 +85,7 @@ class History:
         called: Layers with weights whose forward pass ran with gradients.
         detached: Layers after which a tensor was cut from its graph.
         lines: Of the user's code, by kind and layer; see `sources`.
+        initial_rate: The learning rate that a scheduler started from; not-a-number without one.
         hidden: Attributes with parameters that got a gradient, but of which neither model nor
             optimiser knows.
     """
@@ -105,6 +106,7 @@ class History:
     detached: tuple[str, ...] = ()
     lines: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     hidden: tuple[str, ...] = ()
+    initial_rate: float = math.nan
 
     @property
     def step(self) -> int:

@@ -58,7 +58,8 @@ class Probe:
         time_ratio: Of a model of sequences, the gradient at the first time step over that at the
             last; not-a-number where it does not apply.
         twins: Share of hidden units that have the very weights of another unit of their layer.
-        bound: Share of its numbers, biases and all, that have exactly the largest size.
+        bound: Share of its numbers that have exactly the largest size, or of its units whose
+            weights have exactly the largest norm.
         evaluation: What the model calls in evaluation mode.
     """
 
@@ -129,13 +130,16 @@ def probe(
 
 @torch.no_grad()
 def _count_at_bound(model: nn.Module) -> float:
-    """Share of the weights and biases whose size is that of the largest."""
+    """Share of the weights and biases, or of the units, whose size is that of the largest."""
     named = [p.detach().abs() for p in model.parameters() if p.ndim and p.is_floating_point()]
     count = sum(p.numel() for p in named)
     if not count:
         return math.nan
     most = max(float(p.max()) for p in named)
-    return sum(int((p >= most * (1 - 1e-6)).sum()) for p in named) / count
+    values = sum(int((p >= most * (1 - 1e-6)).sum()) for p in named) / count
+    rows = torch.cat([p.flatten(1).norm(dim=1) for p in named if p.ndim > 1] or [torch.zeros(1)])
+    longest = (rows >= rows.max() * (1 - 1e-5)).float().mean()
+    return max(values, float(longest) if len(rows) >= 16 else 0.0)
 
 
 @torch.no_grad()
@@ -184,20 +188,35 @@ def _count(
 
 
 def _compare_times(model: nn.Module, x: Tensor) -> float:
-    """Gradient of the outputs by the first time step over that by the last."""
-    if x.ndim != 3 or not x.is_floating_point() or x.shape[1] < 8:
+    """Gradient of the outputs by what a recurrent layer gets first over that by what it gets last.
+
+    Not-a-number for sequences of fewer than eight steps, and without a layer that takes sequences.
+    """
+    layer = next((m for m in model.modules() if isinstance(m, nn.RNNBase)), None)
+    if layer is None:
         return math.nan
-    inputs = x[:32].clone().requires_grad_()
+    seen: list[Tensor] = []
+
+    def listen(module: nn.Module, args: tuple[Any, ...]) -> Any:
+        if seen or not isinstance(args[0], Tensor) or args[0].ndim != 3:
+            return None
+        seen.append(args[0].detach().requires_grad_())
+        return (seen[0], *args[1:])
+
+    handle = layer.register_forward_pre_hook(listen)
     try:
         with torch.backends.cudnn.flags(enabled=False):
-            outputs = first_tensor(model(inputs))
+            outputs = first_tensor(model(x[:32]))
             assert outputs is not None
-            (gradient,) = torch.autograd.grad(outputs.square().sum(), [inputs])
+            (gradient,) = torch.autograd.grad(outputs.square().sum(), [seen[0]])
     except Exception:
         return math.nan
-    if len(outputs) != len(inputs):  # time comes first
+    finally:
+        handle.remove()
+    time = 1 if layer.batch_first else 0
+    if gradient.shape[time] < 8 or outputs.ndim > 2:  # each step has outputs of its own
         return math.nan
-    sizes = gradient.square().mean((0, 2)).sqrt()
+    sizes = gradient.square().mean((1 - time, 2)).sqrt()
     tenth = max(1, len(sizes) // 10)
     return float(sizes[:tenth].mean() / (sizes[-tenth:].mean() + 1e-30))
 

@@ -306,6 +306,12 @@ class Watcher:
         except (AttributeError, KeyError, IndexError, TypeError):
             return math.nan
 
+    def _initial_rate(self) -> float:
+        try:
+            return float(self._optimizer.param_groups[0]["initial_lr"])
+        except (AttributeError, KeyError, IndexError, TypeError):
+            return math.nan
+
     # Windows
 
     def _flush(self) -> None:
@@ -399,6 +405,7 @@ class Watcher:
             called=frozenset(self._forward.called),
             detached=tuple(self._forward.detached),
             lines=self._forward.lines,
+            initial_rate=self._initial_rate(),
             hidden=self._guard("hidden layers", find_hidden, self._model, self._optimizer) or (),
         )
 

@@ -143,3 +143,9 @@ def test_a_first_loss_of_a_million_is_an_explosion_only_if_it_stays_high(
 def test_a_loss_that_is_not_finite_is_an_explosion_even_without_a_known_origin() -> None:
     broken = [*falling(steps=50), (50, math.nan)]
     assert "exploding_or_nan" in codes(history(losses=broken))
+
+
+def test_recurrent_weights_that_forget_are_named() -> None:
+    sizes = {**FACTS.first_sizes, "cells.weight_hh_l0": 0.03}
+    facts = replace(FACTS, recurrent=True, first_sizes=sizes)
+    assert "vanishing_gradient" in codes(stuck(facts=facts, probe=Probe()))

@@ -9,8 +9,18 @@ import torch
 from torch import nn
 
 from tests.watching.programs import Program, blobs, mlp, waves
-from tests.watching.rules.histories import FACTS, NAMES, codes, history, stuck
+from tests.watching.rules.histories import (
+    FACTS,
+    NAMES,
+    OUTPUTS,
+    codes,
+    falling,
+    history,
+    readings,
+    stuck,
+)
 from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.watching.readings import LayerReading
 
 BLOBS = blobs()
 HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
@@ -81,3 +91,18 @@ def test_small_weights_before_normalisation_are_no_fault() -> None:
 
     program = Program(normed, BLOBS, epochs=6)
     assert_silent(Twins("bad_init", program, program))
+
+
+def test_weights_of_one_sign_are_a_fault_of_a_training_that_is_stuck() -> None:
+    facts = replace(FACTS, first_means=dict.fromkeys(NAMES, 0.13))
+    assert "bad_init" in codes(stuck(facts=facts))
+    assert codes(history(facts=facts)) == []
+
+
+def test_a_signal_that_grows_from_layer_to_layer_is_a_fault() -> None:
+    rows = tuple(LayerReading(name, "weights", 0.0, std) for name, std in (("0", 0.5), ("4", 90.0)))
+    losses = [(0, 500.0), *falling(3.0, 0.9)[1:]]
+    wrong = replace(OUTPUTS, accuracy=0.6, standard_loss=0.9)
+    first = replace(readings()[0], layers=rows, outputs=replace(wrong, standard_loss=500.0))
+    rest = tuple(replace(r, outputs=wrong) for r in readings()[1:])
+    assert "bad_init" in codes(history(losses=losses, readings=(first, *rest)))

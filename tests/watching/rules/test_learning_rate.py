@@ -41,6 +41,7 @@ from tests.watching.rules.twins import Twins, assert_named, assert_silent
 from trainwell.findings import Finding
 from trainwell.tracing.origin import Origin
 from trainwell.watching.history import NanOrigin
+from trainwell.watching.readings import EpochReading
 
 BLOBS = blobs()
 HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
@@ -54,6 +55,14 @@ def soon_gone(optimizer: torch.optim.Optimizer) -> Any:
 
 def cosine(optimizer: torch.optim.Optimizer) -> Any:
     return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 12 * 19)
+
+
+def by(optimizer: torch.optim.Optimizer, factor: float) -> Any:
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor)
+
+
+def line(optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
 
 
 CASES = {
@@ -88,6 +97,24 @@ CASES = {
         Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(1e-3),
                 schedule=lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 1.06)),
         Program(lambda: mlp(20, 5), BLOBS, schedule=cosine),
+    ),
+    "a function that returns the rate and not a factor": Twins(
+        "lr_schedule",
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(0.01), schedule=lambda o: by(o, 0.01)),
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(0.1), schedule=lambda o: by(o, 1.0)),
+    ),
+    "a line that goes on below zero": Twins(
+        "lr_schedule",
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(0.1),
+                schedule=lambda o: line(o, 100)),
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(0.1), schedule=lambda o: line(o, 400)),
+    ),
+    "Adagrad with the rate of Adam": Twins(
+        "lr_too_low",
+        Program(lambda: mlp(20, 5), BLOBS, epochs=6,
+                optimizer=lambda m: torch.optim.Adagrad(m.parameters(), lr=1e-5)),
+        Program(lambda: mlp(20, 5), BLOBS, epochs=6,
+                optimizer=lambda m: torch.optim.Adagrad(m.parameters(), lr=0.1)),
     ),
 }  # fmt: skip
 
@@ -236,3 +263,30 @@ def test_a_rate_that_still_rises_is_not_called_too_low(last: float, found: bool)
 
 def test_a_loss_that_stands_at_a_usual_rate_is_not_called_a_rate_that_is_too_low() -> None:
     assert "lr_too_low" not in codes(stuck(losses=standing()))
+
+
+def test_a_group_with_a_thousandth_of_the_rate_stands_still() -> None:
+    facts = replace(FACTS, slow_group=("0.weight", "2.weight"))
+    assert "lr_too_low" in codes(stuck(facts=facts))
+    assert codes(history(facts=facts)) == []
+
+
+def test_a_memory_of_most_of_the_training_is_too_long() -> None:
+    facts = replace(FACTS, momentum=0.998)
+    assert "momentum_too_high" in codes(stuck(facts=facts))
+
+
+def test_a_loss_of_single_examples_may_end_high_when_epochs_fall() -> None:
+    losses = [(k, 0.2 + 0.01 * k) for k in range(STEPS)]
+    large = readings(parameters=parameters(ratio=0.04))
+    epochs = [EpochReading(100 * (k + 1), {"train_loss": 1.0 - 0.3 * k}) for k in range(2)]
+    assert "lr_too_high" in codes(history(losses=losses, readings=large))
+    assert "lr_too_high" not in codes(history(losses=losses, readings=large, epochs=epochs))
+
+
+def test_decay_that_outweighs_the_gradients_is_named_and_not_the_rate() -> None:
+    facts = replace(FACTS, weight_decay=0.5)
+    large = readings(parameters=parameters(ratio=0.3))
+    found = codes(stuck(facts=facts, readings=large))
+    assert "over_regularised" in found
+    assert "lr_too_high" not in found

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 from torch import nn
 
 from tests.watching.programs import Program, blobs, mlp, rings
-from tests.watching.rules.histories import codes, history, readings, stuck, units
+from tests.watching.rules.histories import FACTS, codes, history, readings, stuck, units
 from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.watching.facts import collect_facts
 from trainwell.watching.readings import LayerReading
 
 BLOBS = blobs()
@@ -71,3 +75,22 @@ def test_more_than_sixty_per_cent_must_be_saturated(share: float, found: bool) -
     layers = (LayerReading("1", "tanh", 0.0, 1.0, share),)
     seen = stuck(readings=readings(layers=layers))
     assert ("saturated_units" in codes(seen)) == found
+
+
+def test_an_attention_that_always_looks_at_one_place_is_saturated() -> None:
+    layers = (LayerReading("1", "softmax", 0.1, 0.3, 1.0),)
+    assert "saturated_units" in codes(stuck(readings=readings(layers=layers)))
+
+
+@pytest.mark.parametrize(("bias", "found"), [(20.0, True), (5.0, False)])
+def test_a_gate_that_is_held_shut_is_saturated(bias: float, found: bool) -> None:
+    seen = stuck(facts=replace(FACTS, recurrent=True, first_gates=bias))
+    assert ("saturated_units" in codes(seen)) == found
+
+
+def test_the_bias_of_a_gate_is_that_of_both_of_torchs_biases() -> None:
+    cells = nn.GRU(2, 4)
+    nn.init.constant_(cells.bias_ih_l0[4:8], 6.0)
+    nn.init.constant_(cells.bias_hh_l0[4:8], 5.0)
+    optimizer = torch.optim.SGD(cells.parameters(), lr=0.1)
+    assert collect_facts(cells, optimizer, None, None).first_gates == pytest.approx(11.0)

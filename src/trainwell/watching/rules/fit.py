@@ -121,8 +121,8 @@ def _over_regularised(history: History) -> Iterable[Finding]:
     penalty, bound = _penalty_share(history), _share_at_bound(history)
     if bound > 0.2 and poor:
         cause = (
-            f"{100 * bound:.0f} % of the weights lie at one and the same bound, where they are "
-            f"held, while the loss stands at {history.trend.last:.3g}."
+            f"{100 * bound:.0f} % of the weights or of the units' norms lie at one and the same "
+            f"bound, where they are held, while the loss stands at {history.trend.last:.3g}."
         )
         remedy = "Allow larger weights, or do not clamp them."
     elif penalty > 0.35 and stands:

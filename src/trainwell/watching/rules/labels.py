@@ -81,7 +81,7 @@ def _share_between_batches(history: History) -> float:
         if r.outputs is not None and r.outputs.rows >= 8
     ]
     rows = [row for row in rows if math.isfinite(row[1]) and math.isfinite(row[2])]
-    if len(rows) < 8 or history.facts.recurrent:
+    if len(rows) < 8:
         return math.nan
     centre = middle(mean for _, mean, _, _ in rows)
     pairs = [
@@ -102,6 +102,8 @@ def _mean_target(outputs: OutputReading) -> tuple[float, float]:
     counts = outputs.target_counts
     if not counts:
         return outputs.target_mean, outputs.row_std**2
+    if not math.isfinite(outputs.label_runs):
+        return math.nan, math.nan  # classes of positions
     total = sum(counts)
     if not total or (outputs.binary and outputs.columns > 1):
         return math.nan, math.nan
@@ -117,7 +119,14 @@ def _imbalance(history: History) -> Iterable[Finding]:
     rare = min(present, key=seen.__getitem__)
     common = max(present, key=seen.__getitem__)
     ratio, recall = seen[common] / seen[rare], right[rare] / seen[rare]
-    if ratio < 6 or recall > 0.3 or seen[rare] < 5 or right[common] < 0.7 * seen[common]:
+    # What is around things is common in any picture; only what is never found is a fault there.
+    dense = history.graph is not None and history.graph.axes > 2
+    if (
+        ratio < 6
+        or recall > (0.1 if dense else 0.3)
+        or seen[rare] < 5
+        or right[common] < 0.7 * seen[common]
+    ):
         return
     if _is_recognised(history, rare):
         return
@@ -178,7 +187,9 @@ def _noise(history: History) -> Iterable[Finding]:
     if data.valid_misplaced > 0.6 * data.misplaced and data.misplaced < 0.35:
         return
     alone = max(0.15, 3 * _misplaced_by_chance(data))
-    if not math.isfinite(data.valid_misplaced) and data.misplaced < alone:
+    told = [e.values["valid_loss"] for e in history.epochs if "valid_loss" in e.values]
+    learned = bool(told) and min(told) < 0.6 * history.chance
+    if not math.isfinite(data.valid_misplaced) and (data.misplaced < alone or learned):
         return
     yield Finding(
         code="corrupted_labels",
@@ -220,7 +231,7 @@ def _following_leak(history: History, data: DataFacts) -> Iterable[Finding]:
 def _poorer_labels(history: History) -> Iterable[Finding]:
     """Training targets that say less than the validation's, or that were filled in."""
     data, probe = history.data, history.probe
-    if data is None:
+    if data is None or _predicts_well(history):
         return
     cause, evidence = "", {}
     gain = data.valid_association - data.association
@@ -259,6 +270,18 @@ def _poorer_labels(history: History) -> Iterable[Finding]:
             remedy="Compare rows with their source; leave out examples without a known target.",
             reference="Northcutt et al. 2021",
         )
+
+
+def _predicts_well(history: History) -> bool:
+    """Whether the model fits the training and the validation alike: the labels say one thing."""
+    probe = history.probe
+    if probe is None:
+        return False
+    train, valid = probe.on_train, probe.valid
+    if valid.seen and train.seen:
+        base = max(valid.seen) / sum(valid.seen)
+        return valid.accuracy - base > 0.6 * (1 - base) and train.accuracy >= valid.accuracy
+    return train.loss < valid.loss < 0.3 * history.chance / history.loss_factor
 
 
 def _is_surer_elsewhere(train: Score, valid: Score) -> bool:
@@ -358,6 +381,8 @@ def _leaks(history: History) -> Iterable[Finding]:
     share = data.shared / data.valid_examples if data.valid_examples else 0.0
     repeated = 1 - data.distinct
     natural = data.coincides and data.agreeing < 0.9 and share < max(3 * repeated, 0.05)
+    # The same inputs come again with other targets: as pairs of a user and an item do.
+    natural |= not data.class_counts and repeated > 0.02 and data.agreeing < 0.5
     # Inputs that were cut to a few values are another fault.
     whole = bool(data.class_counts) and data.contradicted < 0.01 and not data.coincides
     fine = data.distinct > 0.5 or data.agreeing > 0.9 or whole

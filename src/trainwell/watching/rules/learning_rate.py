@@ -39,11 +39,12 @@ def judge_learning_rate(history: History) -> Iterable[Finding]:
     yield from schedule
     if not momentum and not schedule:
         yield from _too_high(history)
-        yield from _too_low(history)
+        yield from list(_too_low(history)) or _slow_group(history)
 
 
 def _too_high(history: History) -> Iterable[Finding]:
-    if dead_at_start(history) > 0.6 or pull_of_decay(history) > 1:
+    extreme = history.facts.adaptive and first_rate(history) > 3 * _usual_limit(history)
+    if (dead_at_start(history) > 0.6 and not extreme) or pull_of_decay(history) > 1:
         return
     ratio = update_ratio(history, history.readings[:12]) - _decayed(history)
     recent = [r for r in history.readings if r.step > 0.4 * history.step]
@@ -59,7 +60,7 @@ def _too_high(history: History) -> Iterable[Finding]:
     turns = middle(r.turn for r in history.readings[4:])
     spiky = trend.worst > 3 * max(trend.start, 1e-12) and trend.worst > 3 * abs(trend.last)
     restless = trend.noise > 0.25 * abs(trend.last) and learned < 0.6 and turns < -0.1
-    bold = largest > 0.08 or rate > _usual_limit(history)
+    bold = largest > 0.08 or (rate > _usual_limit(history) and largest > 0.02)
     if not (
         (leaps and facts.weight_layers > 1 and learned < 0.95)
         or (bold and (diverged or (learned < 0.5 and trend.fall < 0.35)))
@@ -145,6 +146,24 @@ def _too_low(history: History) -> Iterable[Finding]:
     )
 
 
+def _slow_group(history: History) -> Iterable[Finding]:
+    """Parameters whose group of the optimiser has a rate far below that of the others."""
+    slow = [name for name in history.facts.slow_group if name in history.facts.first_sizes]
+    if not slow or history.trend.count < 50 or skill(history) > 0.9:
+        return
+    yield Finding(
+        code="lr_too_low",
+        severity="warning",
+        where=slow[0],
+        step=history.step,
+        evidence={"weights": len(slow)},
+        cause=f"The group of {', '.join(slow[:3])} has a learning rate below a 300th of the "
+        "largest group's: these weights stand still.",
+        remedy="Give all groups rates within a factor of 100, or freeze what is to stay.",
+        reference="Howard & Ruder 2018 (discriminative fine-tuning)",
+    )
+
+
 def _momentum(history: History) -> Iterable[Finding]:
     momentum = history.facts.momentum
     if momentum < 0.97:
@@ -193,6 +212,22 @@ def _schedule(history: History) -> Iterable[Finding]:
     rates = [rate for _, rate in history.rates]
     losses = [loss for _, loss in history.losses]
     if len(rates) < 50 or max(rates) <= 0:
+        return
+    if min(rates) < 0:
+        yield _schedule_finding(
+            history, rates,
+            f"The schedule brings the learning rate below zero, to {min(rates):.2g}: from there on "
+            "each step climbs the loss.",
+            "End the schedule where the rate is zero, or at a small rate.",
+        )  # fmt: skip
+        return
+    if _is_squared(history, rates):
+        yield _schedule_finding(
+            history, rates,
+            f"The schedule multiplies the rate of {history.initial_rate:g} by itself, to "
+            f"{rates[0]:.2g}: LambdaLR takes a factor, not a rate.",
+            "Return 1 from the function for the rate as it was given to the optimiser.",
+        )  # fmt: skip
         return
     peak = max(rates)
     grows = rates[-1] > 20 * rates[0] > 0 and rates[-1] >= 0.99 * peak
@@ -248,6 +283,14 @@ def _schedule(history: History) -> Iterable[Finding]:
             f"The warm-up still goes on after {len(rates)} steps, at a rate of {rates[-1]:.2g}.",
             "Let the warm-up take a few per cent of the training.",
         )  # fmt: skip
+
+
+def _is_squared(history: History, rates: Sequence[float]) -> bool:
+    """Whether the first rate is the square of the one that the optimiser was given."""
+    given = history.initial_rate
+    squared = 0 < given < 0.5 and abs(rates[0] - given**2) < 0.02 * given**2
+    # The first step of a warm-up may be so by chance.
+    return squared and rates[0] == rates[min(20, len(rates) - 1)]
 
 
 def _count_resets(rates: Sequence[float]) -> int:

@@ -51,6 +51,13 @@ def _activation(history: History) -> Iterable[Finding]:
             "get near zero and its gradients are small.",
             f"Give the loss the scores before the {activation}.",
         )
+    elif graph_kind == "bce_logits" and activation in ("log_sigmoid", "log_softmax"):
+        yield _activation_finding(
+            history,
+            f"A {activation} comes before a loss that takes scores: it is never above 0, so no "
+            "probability can be above a half.",
+            f"Give the loss the scores before the {activation}.",
+        )
     elif graph_kind == "nll" and activation == "softmax":
         yield _activation_finding(
             history,
@@ -209,6 +216,14 @@ def _kind(history: History) -> Iterable[Finding]:
         if low < 0 or (tops and max(tops) > 1e-3):
             cause = "NLLLoss gets scores where it takes logarithms of probabilities."
             remedy = "Use CrossEntropyLoss on the scores."
+    elif graph.kind == "l1" and _is_mostly_one_number(history):
+        share = history.data.commonest_target if history.data is not None else math.nan
+        severity = "warning"
+        cause = (
+            f"{100 * share:.0f} % of the targets are one number, which is their median: the "
+            "absolute error is least where it is always predicted."
+        )
+        remedy = "Use the squared error, which is least at the mean, or a loss for counts."
     elif _falls_for_ever(history):
         cause = (
             f"The loss has fallen to {history.trend.last:.3g} and has no lowest value, while the "
@@ -256,6 +271,11 @@ def _is_of_torch(history: History) -> bool:
     """Whether the loss is torch's own; the absolute error leaves no trace of its name."""
     named = history.graph is not None and history.graph.named
     return named or history.facts.loss_name.lower().replace("_", "") == "l1loss"
+
+
+def _is_mostly_one_number(history: History) -> bool:
+    data = history.data
+    return data is not None and 0.5 < data.commonest_target < 0.95 and not data.class_counts
 
 
 def _falls_for_ever(history: History) -> bool:
@@ -369,7 +389,7 @@ def _reduction(history: History) -> Iterable[Finding]:
 def _other_factor(history: History) -> Iterable[Finding]:
     """A loss that is a multiple of the mean standard loss, where gradients do not tell."""
     graph, factor = history.graph, history.loss_factor
-    if graph is None or graph.kind not in ("cross_entropy", "nll", "mse"):
+    if graph is None or graph.kind not in ("cross_entropy", "nll", "mse", "bce_logits"):
         return
     summed = graph.reduction == "sum" and factor > 4
     divided = (graph.reduction == "sum" and factor < 0.25) or factor < 0.1

@@ -13,7 +13,23 @@ def judge_units(history: History) -> Iterable[Finding]:
     """Units over windows, never over one batch."""
     if history.trend.count >= ENOUGH_STEPS:
         yield from _dead(history)
-        yield from _saturated(history)
+        yield from list(_saturated(history)) or _shut_gates(history)
+
+
+def _shut_gates(history: History) -> Iterable[Finding]:
+    bias = history.facts.first_gates
+    if bias < 7 or skill(history) > 0.8:  # chrono initialisation gives ln(T) (Tallec & Ollivier)
+        return
+    yield Finding(
+        code="saturated_units",
+        severity="error" if skill(history) < 0.4 else "warning",
+        step=0,
+        evidence={"gate_bias": bias},
+        cause=f"A gate of a recurrent layer began with a bias of {bias:.3g}, so that it is always "
+        "open or always shut, whatever comes in, and gets next to no gradient.",
+        remedy="Begin with biases of 0 to 3; 1 for the forget gate of an LSTM.",
+        reference="Jozefowicz et al. 2015",
+    )
 
 
 def _dead(history: History) -> Iterable[Finding]:

@@ -48,6 +48,8 @@ def _kept_gradients(history: History) -> Iterable[Finding]:
 
 def _ascent(history: History) -> Iterable[Finding]:
     trend, graph = history.trend, history.graph
+    if history.nan is not None and history.nan.is_fault:
+        return  # what came after is no descent and no ascent
     custom = graph is not None and graph.custom
     scales = [o.scale for o in history.outputs if math.isfinite(o.scale)]
     # Distances may well be turned round before they go to a loss for scores.
@@ -90,6 +92,7 @@ def _ascent(history: History) -> Iterable[Finding]:
     )
     rises = trend.count >= 10 and trend.fall < -0.05 and trend.start > 0
     maximizes = history.facts.maximize and (rises or turned)
+    maximizes |= history.facts.maximize_some and skill(history) < 0.95
     if not (turned or away or climbs or negated or maximizes or unlearns):
         return
     how = (
