@@ -269,6 +269,6 @@ def test_more_right_in_validation_than_in_training_says_that_labels_are_wrong() 
 
 
 def test_a_loss_that_forgives_outliers_may_have_them() -> None:
-    data = DataFacts(association=0.3, valid_association=0.9)
+    data = DataFacts(examples=400, valid_examples=200, association=0.3, valid_association=0.9)
     assert "corrupted_labels" in codes(history(data=data))
     assert "corrupted_labels" not in codes(history(data=data, graph=LossGraph(kind="huber")))

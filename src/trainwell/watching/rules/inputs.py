@@ -149,6 +149,9 @@ def _validation_scale(history: History) -> Iterable[Finding]:
         return  # the training inputs are augmented, not scaled
     if data is not None and data.valid_std > 0 and 0.8 < data.train_std / std < 1.25:
         valid_mean, valid_std = data.valid_mean, data.valid_std  # what it saw may be both
+    tail = max(max(abs(r.minimum), abs(r.maximum)) for r in rows) / std
+    if tail > 20:
+        return  # a few large numbers make the deviation what it is
     ratio = valid_std / std
     shift = abs(valid_mean - mean) / std
     if ratio > 4 or ratio < 0.25 or shift > 4:

@@ -183,6 +183,11 @@ def _noise(history: History) -> Iterable[Finding]:
         return
     if data.misplaced < 0.08 or data.examples < 200:
         return
+    # Where the vote of ten is no better than the commonest class, or than the nearest one alone,
+    # distances say nothing of the class.
+    commonest = max(data.class_counts) / sum(data.class_counts)
+    if data.neighbours < max(commonest + 0.05, data.one_neighbour - 0.02):
+        return
     # Classes that overlap, or whose labels are noisy by nature, do so in the validation too.
     if data.valid_misplaced > 0.6 * data.misplaced and data.misplaced < 0.35:
         return
@@ -368,7 +373,9 @@ def _find_renamed(history: History) -> tuple[int, int, float] | None:
         if count >= 20 and now > 1.8 * then and recall < 0.5:
             gains = [valid.said[j] - valid.seen[j] for j in range(len(train))]
             other = max(range(len(train)), key=gains.__getitem__)
-            grown = train[other] / sum(train) > 1.3 * valid.seen[other] / sum(valid.seen)
+            # Where examples of a class are merely missing, the others keep their proportions.
+            rest, usual = sum(train) - train[k], sum(valid.seen) - count
+            grown = train[other] * usual > 1.3 * valid.seen[other] * rest
             if grown and gains[other] > 0.5 * (count - valid.right[k]):
                 return k, other, now / max(then, 1e-6)
     return None
