@@ -208,8 +208,11 @@ class ForwardProbe:
 
     def _read_layer(self, layer: str, values: Any) -> None:
         if isinstance(values, Tensor) and values.is_floating_point() and values.ndim > 1:
-            std, mean = torch.std_mean(_thin(values), correction=0)
-            self._ledger.put(self.step, f"layer|weights|{layer}", (mean, std))
+            few = _thin(values)
+            std, mean = torch.std_mean(few, correction=0)
+            unknown = torch.full_like(mean, float("nan"))
+            spread = few.std(0, correction=0).mean() if len(few) > 1 else unknown
+            self._ledger.put(self.step, f"layer|weights|{layer}", (mean, std, unknown, spread))
 
     def _read_activation(self, kind: str, layer: str, values: Tensor) -> None:
         if values.ndim < 2 or not values.is_floating_point() or not values.numel():

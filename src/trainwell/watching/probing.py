@@ -136,10 +136,13 @@ def _count_at_bound(model: nn.Module) -> float:
     if not count:
         return math.nan
     most = max(float(p.max()) for p in named)
+    if most == 0:
+        return math.nan
     values = sum(int((p >= most * (1 - 1e-6)).sum()) for p in named) / count
     rows = torch.cat([p.flatten(1).norm(dim=1) for p in named if p.ndim > 1] or [torch.zeros(1)])
     longest = (rows >= rows.max() * (1 - 1e-5)).float().mean()
-    return max(values, float(longest) if len(rows) >= 16 else 0.0)
+    held = len(rows) >= 16 and bool(rows.max() > 0)
+    return max(values, float(longest) if held else 0.0)
 
 
 @torch.no_grad()

@@ -15,10 +15,12 @@ class LayerReading:
 
     Attributes:
         name: Of the module; an activation that is called as a function bears its layer's name.
-        kind: `"weights"`, `"relu"`, `"sigmoid"`, `"tanh"` or `"norm"`.
+        kind: `"weights"`, `"relu"`, `"sigmoid"`, `"tanh"` or `"softmax"`.
         mean: Of all values.
         std: Of all values.
-        share: Of values that are zero (`relu`) or near an end of the range (`sigmoid`, `tanh`).
+        share: Of values that are zero (`relu`) or near an end of the range (`sigmoid`, `tanh`), or
+            of choices that are made for sure (`softmax`).
+        spread: Standard deviation over the examples, mean over the units.
     """
 
     name: str
@@ -26,6 +28,7 @@ class LayerReading:
     mean: float
     std: float
     share: float = UNKNOWN
+    spread: float = UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,21 @@ def first_rate(history: History) -> float:
     return max((rate for _, rate in history.rates[:count]), default=math.nan)
 
 
+def signal_left(history: History) -> float:
+    """How much examples differ behind the last hidden layer, over behind the first, at the start.
+
+    Not-a-number for fewer than five layers.
+    """
+    ratios: list[float] = []
+    for reading in history.readings[:3]:
+        spreads = [layer.spread for layer in weighted_layers(reading)]
+        known = [spread for spread in spreads if math.isfinite(spread)]
+        if len(known) >= 5 and known[0] > 0:
+            # A branch that begins at zero stands beside one that does not.
+            ratios.append(max(known[-3:-1]) / known[0])
+    return middle(ratios)
+
+
 def pull_of_decay(history: History) -> float:
     """What weight decay adds to the late gradients, over their own size; 0 where it is decoupled.
 

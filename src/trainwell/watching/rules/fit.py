@@ -119,7 +119,7 @@ def _over_regularised(history: History) -> Iterable[Finding]:
         or skill(history) < 0.3
     )
     penalty, bound = _penalty_share(history), _share_at_bound(history)
-    if bound > 0.2 and poor:
+    if bound > 0.2 and poor and not history.facts.twins > 0.3:
         cause = (
             f"{100 * bound:.0f} % of the weights or of the units' norms lie at one and the same "
             f"bound, where they are held, while the loss stands at {history.trend.last:.3g}."
@@ -205,11 +205,14 @@ def _augmentation(history: History) -> Iterable[Finding]:
     """Training inputs are changed so much that little can be learned from them."""
     learned = skill(history)
     inputs = [r.inputs for r in history.readings if r.inputs is not None]
-    if learned > 0.75 or not inputs:
+    if not inputs:
         return
     lead = _lead(history)
     std, mean = middle(r.std for r in inputs), middle(r.mean for r in inputs)
     plain = _plain_scale(history)
+    if learned > 0.75:
+        yield from _elsewhere(history, plain, mean, lead)
+        return
     grown, moved = math.nan, math.nan
     if plain is not None and plain[1] > 0:
         grown, moved = std / plain[1], abs(mean - plain[0]) / plain[1]
@@ -245,6 +248,28 @@ def _augmentation(history: History) -> Iterable[Finding]:
         "targets.",
         reference="Krizhevsky et al. 2012; Cubuk et al. 2019",
     )
+
+
+def _elsewhere(
+    history: History, plain: tuple[float, float] | None, mean: float, lead: float
+) -> Iterable[Finding]:
+    """All training inputs are moved away from those of the validation, where little is right."""
+    data = history.data
+    if plain is None or data is None or not plain[1] > 0 or not data.changed > 0.9:
+        return
+    moved = abs(mean - plain[0]) / plain[1]
+    if moved > 0.6 and lead < -0.1:
+        yield Finding(
+            code="bad_augmentation",
+            severity="warning",
+            step=history.step,
+            evidence={"input_shift": moved, "valid_minus_train_accuracy": lead},
+            cause=f"The training inputs lie {moved:.2g} standard deviations from those of the "
+            f"validation, where the accuracy is {-100 * lead:.0f} points lower: every one is "
+            "changed in a way that the validation's are not.",
+            remedy="Change some training inputs and leave others as they are.",
+            reference="Krizhevsky et al. 2012",
+        )
 
 
 def _lead(history: History) -> float:

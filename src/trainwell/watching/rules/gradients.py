@@ -10,7 +10,14 @@ from trainwell.tracing.origin import Origin
 from trainwell.tracing.wording import describe_origin, describe_overflow, propose_remedy
 from trainwell.watching.growth import Growth
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import ENOUGH_STEPS, is_poor, late, skill, typical
+from trainwell.watching.rules.evidence import (
+    ENOUGH_STEPS,
+    is_poor,
+    late,
+    signal_left,
+    skill,
+    typical,
+)
 
 _REMEDY = "Lower the learning rate, or clip the gradients' norm."
 
@@ -92,7 +99,21 @@ def _vanishing(history: History) -> Iterable[Finding]:
     began = [v for v in start.values() if math.isfinite(v)]
     small_at_start = bool(began) and min(began[: max(1, len(began) // 3)]) < 3e-3 * began[-1]
     ratio = first / last if last > 0 else math.nan
-    if 0 < ratio < 1e-3 or (0 < ratio < 1e-2 and small_at_start and skill(history) < 0.2):
+    left = signal_left(history)
+    if left < 0.02 and history.facts.norms == 0:
+        yield Finding(
+            code="vanishing_gradient",
+            severity="error",
+            where=next(iter(known)),
+            step=history.step,
+            evidence={"signal_left": left, "layers": len(known)},
+            cause=f"At the start examples differ behind the last hidden layer {left:.1g} times as "
+            "much as behind the first: the signal vanishes on its way through the layers, and "
+            "the gradient on its way back.",
+            remedy="Use He's initialisation, normalisation or residual connections.",
+            reference="Glorot & Bengio 2010; He et al. 2015",
+        )
+    elif 0 < ratio < 1e-3 or (0 < ratio < 1e-2 and small_at_start and skill(history) < 0.2):
         yield Finding(
             code="vanishing_gradient",
             severity="error",

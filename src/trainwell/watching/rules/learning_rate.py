@@ -62,7 +62,7 @@ def _too_high(history: History) -> Iterable[Finding]:
     restless = trend.noise > 0.25 * abs(trend.last) and learned < 0.6 and turns < -0.1
     bold = largest > 0.08 or (rate > _usual_limit(history) and largest > 0.02)
     if not (
-        (leaps and facts.weight_layers > 1 and learned < 0.95)
+        (leaps and facts.weight_layers > 1 and learned < 0.9)
         or (bold and (diverged or (learned < 0.5 and trend.fall < 0.35)))
         or (
             facts.adaptive
@@ -73,6 +73,7 @@ def _too_high(history: History) -> Iterable[Finding]:
         or ((ratio > 0.25 or late_ratio > 0.2) and learned < 0.8)
         or (largest > 0.03 and (diverged or restless or (spiky and learned < 0.6)))
         or (diverged and rate >= 0.5 * _usual_limit(history))
+        or (extreme and rate >= 10 * _usual_limit(history) and learned < 0.8)
     ):
         return
     yield Finding(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import ENOUGH_STEPS, late, middle, skill
+from trainwell.watching.rules.evidence import ENOUGH_STEPS, late, middle, signal_left, skill
 
 
 def judge_units(history: History) -> Iterable[Finding]:
@@ -42,6 +42,8 @@ def _dead(history: History) -> Iterable[Finding]:
         own = [u for u in rows if u.name == name]
         if sum(u.examples for u in own) >= 100:
             worst = max(worst, (min(u.stuck for u in own), name))
+    if signal_left(history) < 0.02:
+        return  # what hardly changes from example to example is above zero always or never
     share, name = worst
     learned = skill(history)
     first = dead_at_start(history, name)
