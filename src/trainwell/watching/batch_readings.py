@@ -120,8 +120,11 @@ def align_classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor] | N
         scores = outputs.reshape(-1, outputs.shape[-1])
     else:
         return None
-    stride = -(-len(scores) // MAX_ROWS)
-    return scores[::stride], targets.reshape(-1)[::stride].long()
+    if len(scores) <= MAX_ROWS:
+        return scores, targets.reshape(-1).long()
+    # A fixed stride would meet the same positions of each example again and again.
+    rows = torch.linspace(0, len(scores) - 1, MAX_ROWS, device=scores.device).long()
+    return scores[rows], targets.reshape(-1)[rows].long()
 
 
 def align_gradient(gradient: Tensor | None, outputs: Tensor) -> Tensor | None:

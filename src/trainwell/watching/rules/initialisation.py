@@ -77,7 +77,8 @@ def _scale(history: History) -> Iterable[Finding]:
     gain = middle(hidden)
     start = history.losses[0][1] / history.chance if history.chance > 0 else math.nan
     evidence = {"gain": gain, "first_loss_over_chance": start, **_spread(first)}
-    lean = middle(history.facts.first_means.get(n, math.nan) / sizes[n] for n in gains)
+    large = [p.name for p in weights(first) if p.name in gains and p.size >= 64]
+    lean = middle(history.facts.first_means.get(n, math.nan) / sizes[n] for n in large)
     if abs(lean) > 0.5 and skill(history) < 0.8:
         yield _finding(
             history,
