@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.watching.programs import Program, blobs, convnet, mlp, sgd, stripes
-from tests.watching.rules.histories import FACTS, OUTPUTS, codes, history, readings
+from tests.watching.rules.histories import FACTS, OUTPUTS, codes, history, readings, standing
 from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.watching.history import Modes
 from trainwell.watching.loss_graph import LossGraph
@@ -164,6 +164,7 @@ def test_a_validation_must_say_what_evaluation_mode_says(told: float, found: boo
         graph=LossGraph(kind="cross_entropy", reduction="mean", direct=True, named=True),
         epochs=[EpochReading(200, {"train_loss": 0.3, "valid_loss": told})],
         probe=Probe(train=Score(0.3, 0.9), as_trained=Score(0.3, 0.9), valid=Score(0.35, 0.9)),
+        losses=standing(),
         readings=readings(outputs=replace(OUTPUTS, standard_loss=1.6)),
     )
     assert ("eval_mode_bug" in codes(seen)) == found
