@@ -12,8 +12,11 @@ from trainwell.watching.rules.gradients import judge_gradients
 from trainwell.watching.rules.initialisation import judge_initialisation
 from trainwell.watching.rules.inputs import judge_inputs
 from trainwell.watching.rules.labels import judge_labels
+from trainwell.watching.rules.leaks import judge_leaks
 from trainwell.watching.rules.learning_rate import judge_learning_rate
+from trainwell.watching.rules.losses import judge_losses
 from trainwell.watching.rules.modes import judge_modes
+from trainwell.watching.rules.order import judge_order
 from trainwell.watching.rules.outputs import judge_outputs
 from trainwell.watching.rules.symptom import judge_symptom
 from trainwell.watching.rules.units import judge_units
@@ -28,12 +31,15 @@ RULES: tuple[Rule, ...] = (
     judge_wiring,
     judge_modes,
     judge_outputs,
+    judge_losses,
     judge_inputs,
     judge_initialisation,
     judge_gradients,
     judge_units,
     judge_learning_rate,
+    judge_order,
     judge_labels,
+    judge_leaks,
     judge_fit,
     judge_symptom,
 )

@@ -12,6 +12,9 @@ from trainwell.watching.readings import LayerReading, ParameterReading, Reading
 ENOUGH_STEPS = 20
 """Before these, nothing is said of how a training goes; what is wired wrong is said at once."""
 
+LOSSES_OF_NUMBERS = ("mse", "l1", "smooth_l1", "huber")
+"""As `LossGraph.kind` names them."""
+
 
 def middle(values: Iterable[float]) -> float:
     """The median of the finite ones; not-a-number of none."""

@@ -1,114 +1,22 @@
-"""Labels: their order, their balance, their noise, and what gives them away."""
+"""Labels: their balance, and those that are wrong."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from itertools import pairwise
 
 from trainwell.findings import Finding
 from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.history import History
 from trainwell.watching.neighbours import NEIGHBOURS
 from trainwell.watching.probing import Score
-from trainwell.watching.readings import OutputReading
-from trainwell.watching.rules.evidence import late, middle, skill
+from trainwell.watching.rules.evidence import late
 
 
 def judge_labels(history: History) -> Iterable[Finding]:
     """What the labels of the batches and of the data say."""
-    yield from _order(history)
     yield from _imbalance(history)
     yield from _noise(history)
-    yield from _leaks(history)
-
-
-def _order(history: History) -> Iterable[Finding]:
-    known = [o for o in history.outputs if math.isfinite(o.label_runs) and o.rows >= 8]
-    if len(known) < 5:
-        return
-    runs = middle(o.label_runs for o in known)
-    counts = history.class_counts
-    between = _share_between_batches(history)
-    if between > 0.5:
-        cause = (
-            f"{100 * between:.0f} % of the differences between targets are differences between "
-            "batches, and following batches are alike (0 in a shuffled order): the examples are "
-            "sorted or grouped."
-        )
-        evidence = {"share_between_batches": between, "expected": 0.0}
-    elif counts:
-        total = sum(counts)
-        expected = sum((c / total) ** 2 for c in counts)
-        present = [c / total for c in counts if c]
-        enough = len(present) > 1 and max(present) < 0.95
-        if not enough or runs < expected + 0.6 * (1 - expected):
-            return
-        cause = (
-            f"{100 * runs:.0f} % of neighbouring examples in a batch have the same class "
-            f"({100 * expected:.0f} % in a shuffled order): the examples are sorted by class."
-        )
-        evidence = {"same_class_neighbours": runs, "expected": expected}
-    else:
-        # With several columns, neighbours are numbers of one example.
-        single = max(o.columns for o in known) == 1
-        if runs < 0.8 or history.is_classification or history.facts.recurrent or not single:
-            return
-        cause = (
-            f"Neighbouring targets in a batch have a correlation of {runs:.2f} (0 in a shuffled "
-            "order): the examples are sorted."
-        )
-        evidence = {"neighbour_correlation": runs, "expected": 0.0}
-    yield Finding(
-        code="no_shuffle",
-        severity="warning",
-        step=history.step,
-        evidence=evidence,
-        cause=cause,
-        remedy="Shuffle the examples in every epoch (shuffle=True).",
-        reference="Bottou 2012 (Stochastic gradient descent tricks)",
-    )
-
-
-def _share_between_batches(history: History) -> float:
-    """Intraclass correlation of the targets' means with the batch (Fisher 1925).
-
-    Not-a-number where batches alternate, as those of two tasks or of a GAN do.
-    """
-    rows = [
-        (r.step, *_mean_target(r.outputs), r.outputs.rows)
-        for r in history.readings
-        if r.outputs is not None and r.outputs.rows >= 8
-    ]
-    rows = [row for row in rows if math.isfinite(row[1]) and math.isfinite(row[2])]
-    if len(rows) < 8:
-        return math.nan
-    centre = middle(mean for _, mean, _, _ in rows)
-    pairs = [
-        (one[1] - centre) * (two[1] - centre) for one, two in pairwise(rows) if two[0] == one[0] + 1
-    ]
-    if len(pairs) < 3 or sum(p > 0 for p in pairs) < 0.7 * len(pairs):
-        return math.nan
-    average = sum(mean for _, mean, _, _ in rows) / len(rows)
-    spread = sum((mean - average) ** 2 for _, mean, _, _ in rows) / (len(rows) - 1)
-    within = sum(variance for _, _, variance, _ in rows) / len(rows)
-    size = sum(count for *_, count in rows) / len(rows)
-    between = max(spread - within / size, 0.0)
-    return between / (between + within) if between + within > 0 else math.nan
-
-
-def _mean_target(outputs: OutputReading) -> tuple[float, float]:
-    """Mean and variance over the examples of each one's mean target, or of its class number."""
-    counts = outputs.target_counts
-    if not counts:
-        return outputs.target_mean, outputs.row_std**2
-    if not math.isfinite(outputs.label_runs):
-        return math.nan, math.nan  # classes of positions
-    total = sum(counts)
-    if not total or (outputs.binary and outputs.columns > 1):
-        return math.nan, math.nan
-    mean = sum(k * count for k, count in enumerate(counts)) / total
-    return mean, sum(count * (k - mean) ** 2 for k, count in enumerate(counts)) / total
 
 
 def _imbalance(history: History) -> Iterable[Finding]:
@@ -209,27 +117,6 @@ def _noise(history: History) -> Iterable[Finding]:
         "nearly all of their ten nearest neighbours: many labels are wrong.",
         remedy="Look at these examples and mend their labels; until then stop early.",
         reference="Wilson 1972 (edited nearest neighbours); Northcutt et al. 2021",
-    )
-
-
-def _following_leak(history: History, data: DataFacts) -> Iterable[Finding]:
-    """A feature that follows a regression's target, which all others together do not explain."""
-    single = data.leak_strength**2
-    if history.is_classification or data.leak_strength < 0.95 or data.features < 3:
-        return
-    if not 0.05 < data.others_skill < single - 0.3:
-        return
-    yield Finding(
-        code="label_leak",
-        severity="warning",
-        where=f"feature {data.leak_column}",
-        step=history.step,
-        evidence={"correlation": data.leak_strength, "explained_by_others": data.others_skill},
-        cause=f"Feature {data.leak_column} has a correlation of {data.leak_strength:.3f} with the "
-        f"target, of whose variance all other features explain {100 * data.others_skill:.0f} %: it "
-        "may be made from the target, or be measured after it.",
-        remedy="Take out features that are not known when a prediction is to be made.",
-        reference="Kaufman et al. 2012",
     )
 
 
@@ -379,93 +266,3 @@ def _find_renamed(history: History) -> tuple[int, int, float] | None:
             if grown and gains[other] > 0.5 * (count - valid.right[k]):
                 return k, other, now / max(then, 1e-6)
     return None
-
-
-def _leaks(history: History) -> Iterable[Finding]:
-    data = history.data
-    if data is None:
-        return
-    share = data.shared / data.valid_examples if data.valid_examples else 0.0
-    repeated = 1 - data.distinct
-    natural = data.coincides and data.agreeing < 0.9 and share < max(3 * repeated, 0.05)
-    # The same inputs come again with other targets: as pairs of a user and an item do.
-    natural |= not data.class_counts and repeated > 0.02 and data.agreeing < 0.5
-    # Inputs that were cut to a few values are another fault.
-    whole = bool(data.class_counts) and data.contradicted < 0.01 and not data.coincides
-    fine = data.distinct > 0.5 or data.agreeing > 0.9 or whole
-    if share > 0.02 and data.shared >= 3 and fine and not natural:
-        yield Finding(
-            code="train_val_leak",
-            severity="error" if share > 0.2 else "warning",
-            step=history.step,
-            evidence={"shared_examples": data.shared, "valid_examples": data.valid_examples},
-            cause=f"{data.shared} of {data.valid_examples} validation examples are training "
-            "examples too: the validation says nothing about new data.",
-            remedy="Remove duplicates before the data is split.",
-            reference="Kaufman et al. 2012",
-        )
-    elif _comes_in_families(history, data):
-        yield Finding(
-            code="train_val_leak",
-            severity="warning",
-            step=history.step,
-            evidence={"spacing": data.spacing, "valid_spacing": data.valid_spacing},
-            cause="Examples come in families: next to a validation example lie training examples "
-            f"that are much nearer than the others (exponent {data.valid_spacing:.1f}, about 1 "
-            "expected), as records of one patient, frames of one film or changed copies do.",
-            remedy="Split by family (scikit-learn's GroupKFold), so that each is in one part only.",
-            reference="Kaufman et al. 2012",
-        )
-    limit = 0.98 if history.is_classification else 0.9995
-    if data.leak_strength > limit and data.features > 1 and skill(history) > 0.5:
-        yield Finding(
-            code="label_leak",
-            severity="warning",
-            where=f"feature {data.leak_column}",
-            step=history.step,
-            evidence={"feature": data.leak_column, "strength": data.leak_strength},
-            cause=f"Feature {data.leak_column} alone gives the target: it is made from it.",
-            remedy="Take out features that are not known when a prediction is to be made.",
-            reference="Kaufman et al. 2012",
-        )
-    else:
-        yield from _partial_leak(history, data)
-
-
-def _comes_in_families(history: History, data: DataFacts) -> bool:
-    """Whether examples have siblings, some of them on the other side of the split."""
-    near = data.valid_spacing
-    single = data.distinct > 0.9 and not data.coincides and data.features > 2
-    return single and near > 1.6
-
-
-def _partial_leak(history: History, data: DataFacts) -> Iterable[Finding]:
-    """A feature that gives the target away in most examples, or nearly."""
-    divides = data.dividing_skill > 0.94 and 0.1 < data.others_skill < data.dividing_skill - 0.2
-    copies = data.copied_share > 0.05
-    if not (divides or copies):
-        yield from _following_leak(history, data)
-        return
-    column = data.dividing_column if divides else data.copied_column
-    yield Finding(
-        code="label_leak",
-        severity="warning",
-        where=f"feature {column}",
-        step=history.step,
-        evidence=(
-            {"skill_of_one_limit": data.dividing_skill, "skill_of_others": data.others_skill}
-            if divides
-            else {"share_of_copies": data.copied_share}
-        ),
-        cause=(
-            f"One limit on feature {column} tells the classes apart with a skill of "
-            f"{data.dividing_skill:.2f}, all other features together with "
-            f"{data.others_skill:.2f}: it may be known only afterwards."
-            if divides
-            else f"Feature {column} is the very target in {100 * data.copied_share:.0f} % of the "
-            "examples: it is made from it."
-        ),
-        remedy="Take out features that are not known when a prediction is to be made; encode "
-        "categories by the targets of other examples only.",
-        reference="Kaufman et al. 2012",
-    )
