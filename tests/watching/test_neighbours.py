@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from trainwell.watching.data_facts import look_at_data
 from trainwell.watching.giveaways import find_copied_feature, find_dividing_feature
 from trainwell.watching.neighbours import compare_spacing, explain, explain_by_code
 
@@ -62,3 +63,10 @@ def test_a_copy_in_some_rows_is_found_only_of_targets_that_hardly_repeat() -> No
     x[:60, 2] = y[:60]
     assert find_copied_feature(x, y) == (2, pytest.approx(0.2))
     assert find_copied_feature(x.round(), y.round())[0] == -1
+
+
+def test_of_examples_with_many_features_fewer_are_compared() -> None:
+    wide, narrow = torch.randn(1500, 4000, generator=G), torch.randn(1500, 40, generator=G)
+    targets = torch.randint(2, (1500,), generator=G)
+    assert look_at_data((wide, targets), None, classes=True).examples < 800
+    assert look_at_data((narrow, targets), None, classes=True).examples == 1500

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import time
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +15,11 @@ MOST = 2000
 MOST_ITEMS = 512
 MOST_SECONDS = 0.3
 """For the items of a dataset, which may be read from files."""
+_SHARED = (
+    Tensor, np.ndarray, list, tuple, dict, set, frozenset, str, bytes, int, float, complex,
+    type(None), type, FunctionType, MethodType, ModuleType,
+)  # fmt: skip
+"""Is read and not drawn from."""
 
 
 def to_arrays(data: Any, most: int = MOST) -> tuple[Tensor, Tensor | None] | None:
@@ -40,7 +48,7 @@ def to_arrays(data: Any, most: int = MOST) -> tuple[Tensor, Tensor | None] | Non
         return None
     if inputs is None or not len(inputs):
         return None
-    rows = _spread(len(inputs), most)
+    rows = spread(len(inputs), most)
     return inputs[rows], targets[rows] if targets is not None else None
 
 
@@ -53,10 +61,12 @@ def is_in_memory(data: Any) -> bool:
     return isinstance(data, tuple | list) and bool(data) and hasattr(data[0], "shape")
 
 
-def _spread(count: int, most: int) -> Tensor:
+def spread(count: int, most: int) -> Tensor:
+    """Numbers of so many rows, evenly spread."""
     if count <= most:
         return torch.arange(count)
-    return torch.linspace(0, count - 1, most).long()
+    # In whole numbers: the last of many rows would be rounded beyond the end.
+    return torch.arange(most) * (count - 1) // max(most - 1, 1)
 
 
 def _tensor(value: Any) -> Tensor | None:
@@ -70,7 +80,18 @@ def _tensor(value: Any) -> Tensor | None:
 
 def _collect(data: Any, most: int) -> tuple[Tensor, Tensor | None] | None:
     """Items of a dataset, in an order that is spread evenly wherever the time ends."""
-    rows = _spread(len(data), most)
+    try:
+        items = _read_items(_copy_lightly(data), most)
+    except Exception:  # what cannot be copied, or is no list of items
+        return None
+    if not items or not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
+        return None
+    inputs, targets = _stack([item[0] for item in items]), _stack([item[1] for item in items])
+    return (inputs, targets) if inputs is not None and targets is not None else None
+
+
+def _read_items(data: Any, most: int) -> list[Any]:
+    rows = spread(len(data), most)
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
     end = time.monotonic() + MOST_SECONDS
     pairs: list[tuple[int, Any]] = []
@@ -78,11 +99,22 @@ def _collect(data: Any, most: int) -> tuple[Tensor, Tensor | None] | None:
         pairs.append((row, data[row]))
         if time.monotonic() > end:
             break
-    items = [item for _, item in sorted(pairs, key=lambda pair: pair[0])]
-    if not items or not all(isinstance(item, tuple | list) and len(item) == 2 for item in items):
-        return None
-    inputs, targets = _stack([item[0] for item in items]), _stack([item[1] for item in items])
-    return (inputs, targets) if inputs is not None and targets is not None else None
+    return [item for _, item in sorted(pairs, key=lambda pair: pair[0])]
+
+
+def _copy_lightly(value: Any, depth: int = 3) -> Any:
+    """A copy whose generators and counters are its own, but not its data.
+
+    Reading an item may draw from a generator of the dataset, which the training needs as it is.
+    """
+    if isinstance(value, _SHARED) or (callable(value) and not hasattr(value, "__dict__")):
+        return value
+    if depth == 0 or not hasattr(value, "__dict__"):
+        return copy.deepcopy(value)
+    own = copy.copy(value)
+    for name, part in vars(value).items():
+        own.__dict__[name] = _copy_lightly(part, depth - 1)
+    return own
 
 
 def _stack(values: list[Any]) -> Tensor | None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainwell.watching.arrays import spread
 from trainwell.watching.ledger import Ledger
 from trainwell.watching.loss_graph import LossGraph
 
@@ -123,7 +124,7 @@ def align_classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor] | N
     if len(scores) <= MAX_ROWS:
         return scores, targets.reshape(-1).long()
     # A fixed stride would meet the same positions of each example again and again.
-    rows = torch.linspace(0, len(scores) - 1, MAX_ROWS, device=scores.device).long()
+    rows = spread(len(scores), MAX_ROWS).to(scores.device)
     return scores[rows], targets.reshape(-1)[rows].long()
 
 
@@ -143,27 +144,35 @@ def _read_classes(
     is_single: bool,
 ) -> None:
     count = scores.shape[1]
+    # Others, such as −100, are to be ignored.
+    counts = (classes >= 0) & (classes < count)
+    known = counts.float()
+    total = known.sum().clamp(min=1)
     safe = classes.clamp(0, count - 1)
     log_p = functional.log_softmax(scores.float(), 1)
     top, predicted = log_p.max(1)
-    right = predicted == classes
-    own = log_p.gather(1, safe.unsqueeze(1))
-    misfit = ((top > -0.105) & ~right).float().mean()
+    right = (predicted == classes) & counts
+    own = log_p.gather(1, safe.unsqueeze(1)).squeeze(1) * known
+    misfit = (((top > -0.105) & ~right).float() * known).sum() / total
     runs = (classes[1:] == classes[:-1]).float().mean()
     # Neighbouring positions of one example are alike in any order of the examples.
     runs = runs if is_single else torch.full_like(runs, float("nan"))
-    parts = [right.float().mean(), -own.mean(), misfit, runs]
+    parts = [right.float().sum() / total, -own.sum() / total, misfit, runs]
     if gradient is not None and gradient.shape == scores.shape:
         expected = log_p.exp()
         expected[torch.arange(len(safe)), safe] -= 1
-        parts += _fit_scale(expected / len(safe), gradient)
+        parts += _fit_scale(expected * known.unsqueeze(1) / total, gradient)
     ledger.put(step, "classes", parts)
     if count <= 16:
-        pairs = torch.bincount(safe * count + predicted, minlength=count * count)
-        ledger.put(step, "confusion", (pairs,))
+        # What is ignored is counted beyond the end, and left out.
+        pairs = torch.where(counts, safe * count + predicted, count * count)
+        ledger.put(step, "confusion", (torch.bincount(pairs, minlength=count**2 + 1)[:-1],))
     elif count <= MAX_CLASSES:
-        counts = [torch.bincount(c, minlength=count) for c in (safe, safe[right], predicted)]
-        ledger.put(step, "counts", counts)
+        kinds = [
+            torch.where(which, c, count)
+            for which, c in ((counts, safe), (right, safe), (counts, predicted))
+        ]
+        ledger.put(step, "counts", [torch.bincount(c, minlength=count + 1)[:-1] for c in kinds])
 
 
 def _read_numbers(
@@ -204,11 +213,17 @@ def _read_numbers(
     parts.append((sure & ~right).float().mean())
     parts += [ones.sum(), zeros.sum(), (ones & right).sum(), (zeros & right).sum()]
     parts += [(z > threshold).sum(), (z <= threshold).sum(), *torch.aminmax(y)]
-    parts.append(targets.detach().float().reshape(len(targets), -1).mean(1).std(correction=0))
+    parts.append(_spread_of_examples(targets))
     if gradient is not None and gradient.shape == outputs.shape and len(z) == outputs.numel():
         parts += _fit_scale(expected.unsqueeze(1), gradient.reshape(-1, 1).float())
     label = f"numbers|{int(one_column)}"
     ledger.put(step, label, parts)
+
+
+def _spread_of_examples(targets: Tensor) -> Tensor:
+    """Standard deviation over the examples of each one's mean target."""
+    rows = targets.detach().reshape(len(targets) if targets.ndim else 1, -1)[:MAX_ROWS]
+    return rows[:, :MAX_ROWS].float().mean(1).std(correction=0)
 
 
 def _fit_scale(expected: Tensor, gradient: Tensor) -> list[Tensor]:

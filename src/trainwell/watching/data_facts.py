@@ -5,6 +5,7 @@ Looks once, at no more than a few thousand examples. `trainwell.checks` does thi
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from trainwell.data.copies import coincide_by_chance, hash_rows
-from trainwell.watching.arrays import to_arrays
+from trainwell.watching.arrays import spread, to_arrays
 from trainwell.watching.giveaways import find_copied_feature, find_dividing_feature
 from trainwell.watching.neighbours import (
     ENOUGH,
@@ -25,6 +26,10 @@ from trainwell.watching.neighbours import (
     measure_nearest,
     vote,
 )
+
+MOST_CLASSES = 256
+MOST_PRODUCTS = 2_000_000_000
+"""Of numbers, for the distances between examples."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,7 @@ def look_at_data(
         valid: Likewise; None without.
         classes: Whether the targets are classes.
     """
+    train, valid = _thin(train), _thin(valid) if valid is not None else None
     x, y = _rows(train[0]), train[1].detach().cpu() if train[1] is not None else None
     std, mean = torch.std_mean(x, correction=0)
     found: dict[str, Any] = {
@@ -143,11 +149,22 @@ def look_at_data(
             "shared": _count_shared(x, v),
         }
     if y is not None and len(y) == len(x) and len(x) >= 20:
-        found |= _look_at_classes(x, _as_classes(y)) if classes else _look_at_numbers(x, y)
+        if not classes:
+            found |= _look_at_numbers(x, y)
+        elif _are_class_numbers(y):
+            found |= _look_at_classes(x, _as_classes(y))
         if valid is not None and valid[1] is not None and len(valid[1]) == len(valid[0]):
             v, w = _rows(valid[0]), valid[1].detach().cpu()
             found |= _look_at_validation(x, y, v, w, classes)
     return DataFacts(**found)
+
+
+def _thin(pair: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+    """So many examples, evenly spread, that all their distances take some tenths of a second."""
+    inputs, targets = pair
+    features = max(inputs[0].numel(), 1) if len(inputs) else 1
+    rows = spread(len(inputs), max(200, math.isqrt(MOST_PRODUCTS // features)))
+    return inputs[rows], targets[rows] if targets is not None else None
 
 
 def _rows(inputs: Tensor) -> Tensor:
@@ -277,6 +294,17 @@ def _one_hot(y: Tensor) -> Tensor:
     return torch.nn.functional.one_hot(y).float()
 
 
+def _are_class_numbers(y: Tensor) -> bool:
+    """Whether there is one class for each example, and not too many of them.
+
+    Else they are classes of positions, several labels, or numbers of users or words.
+    """
+    if y.ndim > 1 and y.numel() > len(y):
+        sums = y.float().flatten(1).sum(1)
+        return y.ndim == 2 and bool(((sums - 1).abs() < 1e-3).all()) and y.shape[1] <= MOST_CLASSES
+    return int(y.max()) < MOST_CLASSES
+
+
 def _as_classes(y: Tensor) -> Tensor:
     y = y.reshape(len(y), -1)
     return y.argmax(1) if y.shape[1] > 1 else y[:, 0].round().long().clamp(min=0)
@@ -313,6 +341,8 @@ def _look_at_validation(
             values, counts = y.reshape(-1).float().unique(return_counts=True)
             found["commonest_elsewhere"] = float((w == values[counts.argmax()]).float().mean())
         return found | {"valid_spacing": compare_spacing(x, v)}
+    if not (_are_class_numbers(y) and _are_class_numbers(w)):
+        return {}
     y, w = _as_classes(y), _as_classes(w)
     count = int(max(y.max(), w.max())) + 1
     near = measure_nearest(x, NEIGHBOURS, v)[1]

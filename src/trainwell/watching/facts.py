@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from trainwell.watching.bounds import share_at_bound
 from trainwell.watching.twins import count_twins
 from trainwell.watching.undisturbed import count_parameters
 
@@ -52,6 +53,8 @@ class Facts:
         strangers: Tensors in the optimiser that are not the model's.
         trainable: Names of the parameters that are trained.
         twins: Share of hidden units that begin with the very weights of another unit.
+        resumed: Whether the optimiser had made steps before.
+        bound: Share of what had exactly the largest size; see `bounds`.
         slow_group: Names of the parameters whose group has a rate below a 300th of the largest.
         zero_rate: Names of the parameters in groups whose rate is zero at the start.
         first_sizes: Root mean square of each weight when the watcher was attached, by name.
@@ -86,6 +89,8 @@ class Facts:
     twins: float = math.nan
     zero_rate: tuple[str, ...] = ()
     slow_group: tuple[str, ...] = ()
+    resumed: bool = False
+    bound: float = 0.0
     first_sizes: Mapping[str, float] = field(default_factory=dict)
     first_means: Mapping[str, float] = field(default_factory=dict[str, float])
     first_gates: float = 0.0
@@ -131,6 +136,8 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         twins=count_twins(model),
         zero_rate=_list_zero_rate(groups, named),
         slow_group=_list_slow_group(groups, named),
+        resumed=bool(getattr(optimizer, "state", None)),
+        bound=share_at_bound(model),
         first_sizes=_measure_weights(named),
         first_means=_average_weights(named),
         first_gates=max((_measure_gates(m) for m in leaves), default=0.0),
@@ -140,7 +147,7 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
 
 def _measure_weights(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, float]:
     """Root mean squares, all of them in one transfer."""
-    weights = [(n, p.detach()) for n, p in named if not _is_lazy(p) and p.ndim > 1 and p.numel()]
+    weights = _list_weights(named)
     if not weights:
         return {}
     norms = torch._foreach_norm([p for _, p in weights])
@@ -148,9 +155,14 @@ def _measure_weights(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, flo
     return {n: size / math.sqrt(p.numel()) for (n, p), size in zip(weights, sizes, strict=True)}
 
 
+def _list_weights(named: Sequence[tuple[str, nn.Parameter]]) -> list[tuple[str, Tensor]]:
+    known = [(name, p.detach()) for name, p in named if not _is_lazy(p)]
+    return [(n, p) for n, p in known if p.ndim > 1 and p.numel() and p.is_floating_point()]
+
+
 def _average_weights(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, float]:
-    """Means, all of them in one transfer."""
-    weights = [(n, p.detach()) for n, p in named if not _is_lazy(p) and p.ndim > 1 and p.numel()]
+    """The mean of each weight."""
+    weights = _list_weights(named)
     if not weights:
         return {}
     means = torch.stack([p.float().mean().cpu() for _, p in weights]).tolist()
@@ -159,10 +171,9 @@ def _average_weights(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, flo
 
 def _measure_gates(module: nn.Module) -> float:
     """The largest of the gates' median biases; the candidates for a new state are no gates."""
-    gates = {"LSTM": (0, 1, 3), "GRU": (0, 1)}.get(type(module).__name__)
-    if gates is None or not getattr(module, "bias", False):
+    if not isinstance(module, nn.LSTM | nn.GRU) or not module.bias:
         return 0.0
-    parts = 4 if len(gates) == 3 else 3
+    gates, parts = ((0, 1, 3), 4) if isinstance(module, nn.LSTM) else ((0, 1), 3)
     named = dict(module.named_parameters())
     sizes = [
         (named[name].detach() + named[name.replace("ih", "hh")].detach())

@@ -72,6 +72,7 @@ class LossGraph:
         direct: Whether the loss gets the model's outputs as they are, but for their shape.
         named: Whether the loss is one of torch's own, not written out by hand.
         axes: Of the model's outputs; 0 where unknown.
+        has_positions: Whether the loss itself gets a class for each of several positions.
     """
 
     kind: str = ""
@@ -85,6 +86,7 @@ class LossGraph:
     direct: bool = False
     named: bool = False
     axes: int = 0
+    has_positions: bool = False
 
     @property
     def is_classification(self) -> bool:
@@ -137,6 +139,7 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
         direct=direct,
         named=True,
         axes=getattr(outputs, "ndim", 0),
+        has_positions=_name(node) in ("NllLoss2DBackward", "NllLossNdBackward"),
     )
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from trainwell.tracing.tensors import first_tensor
 from trainwell.watching.batch_readings import align_classes
+from trainwell.watching.bounds import share_at_bound
 from trainwell.watching.evaluation_calls import NOTHING_HEARD, EvaluationCalls, listen_in_evaluation
 from trainwell.watching.twins import count_twins
 from trainwell.watching.undisturbed import replicate, untouched_randomness
@@ -111,7 +112,7 @@ def probe(
         found = replace(found, train=_score(replica, x, y, kind), as_trained=as_trained)
         heard = listen_in_evaluation(replica, x[:ROWS_HEARD])
         # A model may put its weights into bounds when it is called.
-        found = replace(found, evaluation=heard, bound=_count_at_bound(replica))
+        found = replace(found, evaluation=heard, bound=share_at_bound(replica))
         scores = [
             Score() if data is None or data[1] is None else _score(replica, data[0], data[1], kind)
             for data in given
@@ -129,23 +130,6 @@ def probe(
 
 
 @torch.no_grad()
-def _count_at_bound(model: nn.Module) -> float:
-    """Share of the weights and biases, or of the units, whose size is that of the largest."""
-    named = [p.detach().abs() for p in model.parameters() if p.ndim and p.is_floating_point()]
-    count = sum(p.numel() for p in named)
-    if not count:
-        return math.nan
-    most = max(float(p.max()) for p in named)
-    if most == 0:
-        return math.nan
-    values = sum(int((p >= most * (1 - 1e-6)).sum()) for p in named) / count
-    rows = torch.cat([p.flatten(1).norm(dim=1) for p in named if p.ndim > 1] or [torch.zeros(1)])
-    longest = (rows >= rows.max() * (1 - 1e-5)).float().mean()
-    held = len(rows) >= 16 and bool(rows.max() > 0)
-    return max(values, float(longest) if held else 0.0)
-
-
-@torch.no_grad()
 def _score(model: nn.Module, x: Tensor, y: Tensor, kind: str) -> Score:
     try:
         outputs = first_tensor(model(x[:ROWS]))
@@ -157,7 +141,10 @@ def _score(model: nn.Module, x: Tensor, y: Tensor, kind: str) -> Score:
     aligned = align_classes(outputs.unsqueeze(1) if outputs.ndim == 1 else outputs, targets)
     if aligned is not None:
         scores, classes = aligned
-        safe = classes.clamp(0, scores.shape[1] - 1)
+        counts = (classes >= 0) & (classes < scores.shape[1])  # others are to be ignored
+        if not bool(counts.any()):
+            return Score()
+        scores, safe = scores[counts], classes[counts]
         loss = functional.cross_entropy(scores.float(), safe)
         return _count(float(loss), safe, scores.argmax(1), scores.shape[1])
     if targets.numel() != outputs.numel():

@@ -119,7 +119,7 @@ def _over_regularised(history: History) -> Iterable[Finding]:
         or skill(history) < 0.3
     )
     penalty, bound = _penalty_share(history), _share_at_bound(history)
-    if bound > 0.2 and poor and not history.facts.twins > 0.3:
+    if bound > 0.2 and poor and not history.facts.bound > 0.1 and not history.facts.twins > 0.3:
         cause = (
             f"{100 * bound:.0f} % of the weights or of the units' norms lie at one and the same "
             f"bound, where they are held, while the loss stands at {history.trend.last:.3g}."

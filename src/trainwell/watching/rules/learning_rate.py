@@ -19,6 +19,7 @@ from trainwell.watching.rules.evidence import (
     middle,
     pull_of_decay,
     skill,
+    typical,
     update_ratio,
     weights,
 )
@@ -150,7 +151,11 @@ def _too_low(history: History) -> Iterable[Finding]:
 def _slow_group(history: History) -> Iterable[Finding]:
     """Parameters whose group of the optimiser has a rate far below that of the others."""
     slow = [name for name in history.facts.slow_group if name in history.facts.first_sizes]
-    if not slow or history.trend.count < 50 or skill(history) > 0.9:
+    moves = typical(late(history), lambda p: p.update_ratio)
+    own = middle(moves.get(name, math.nan) for name in slow)
+    others = middle(ratio for name, ratio in moves.items() if name not in slow)
+    stands = not own > 0.02 * others
+    if not slow or not stands or history.trend.count < 50 or skill(history) > 0.9:
         return
     yield Finding(
         code="lr_too_low",
@@ -290,8 +295,9 @@ def _is_squared(history: History, rates: Sequence[float]) -> bool:
     """Whether the first rate is the square of the one that the optimiser was given."""
     given = history.initial_rate
     squared = 0 < given < 0.5 and abs(rates[0] - given**2) < 0.02 * given**2
-    # The first step of a warm-up may be so by chance.
-    return squared and rates[0] == rates[min(20, len(rates) - 1)]
+    # A warm-up may begin so by chance, and a tenth may be what a tenth has fallen to.
+    lasts = len(history.epochs) >= 5 or len(rates) >= 2000
+    return squared and lasts and max(rates) <= rates[0] and not history.facts.resumed
 
 
 def _count_resets(rates: Sequence[float]) -> int:

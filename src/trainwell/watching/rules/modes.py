@@ -25,13 +25,13 @@ def _always_in_training(history: History) -> Iterable[Finding]:
     if calls.dropout:
         yield Finding(
             code="eval_mode_bug",
-            severity="error" if calls.dropout >= 0.3 else "warning",
+            severity="warning",
             step=history.step,
             evidence={"dropout": calls.dropout},
             cause=f"In evaluation mode a function still drops {100 * calls.dropout:.0f} % of what "
             "it gets: predictions are drawn by chance.",
-            remedy="Pass training=self.training to functional.dropout (dropout_p=0 to attention "
-            "outside of training), or use nn.Dropout.",
+            remedy="Unless predictions are to be drawn, pass training=self.training to "
+            "functional.dropout (dropout_p=0 to attention outside of training), or use nn.Dropout.",
             reference="PyTorch documentation of functional.dropout",
             source=calls.line,
         )

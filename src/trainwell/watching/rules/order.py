@@ -82,6 +82,9 @@ def _share_between_batches(history: History) -> float:
     if len(pairs) < 3 or sum(p > 0 for p in pairs) < 0.7 * len(pairs):
         return math.nan
     average = sum(mean for _, mean, _, _ in rows) / len(rows)
+    sides = [mean > average for _, mean, _, _ in rows]
+    if sum(one != other for one, other in pairwise(sides)) < 3:
+        return math.nan  # targets that drift, as those of a network that learns from itself
     spread = sum((mean - average) ** 2 for _, mean, _, _ in rows) / (len(rows) - 1)
     within = sum(variance for _, _, variance, _ in rows) / len(rows)
     size = sum(count for *_, count in rows) / len(rows)

@@ -75,7 +75,7 @@ def _activation(history: History) -> Iterable[Finding]:
             "the positions; the loss takes axis 1 for the classes.",
             "Use log_softmax over axis 1, or CrossEntropyLoss on the scores.",
         )
-    elif graph_kind == "kl" and activation not in ("log_softmax", "log", "log_sigmoid"):
+    elif graph is not None and _is_no_logarithm(history, graph):
         yield _activation_finding(
             history,
             "KLDivLoss gets outputs that are no logarithms of probabilities: its value means "
@@ -120,10 +120,18 @@ def _has_several_labels(history: History) -> bool:
     return len(sums) >= 3 and abs(middle(sums) - 1) > 0.1
 
 
+def _is_no_logarithm(history: History, graph: LossGraph) -> bool:
+    """Whether a divergence gets what cannot be logarithms of probabilities."""
+    if graph.kind != "kl":
+        return False
+    above = any(o.maximum > 1e-3 for o in history.outputs)
+    return graph.activation in ("softmax", "sigmoid", "relu", "tanh") or (graph.direct and above)
+
+
 def _runs_over_positions(graph: LossGraph) -> bool:
     """Whether a loss of classes along axis 1 gets a softmax over another axis."""
     axis = graph.softmax_axis
-    takes_axis_1 = graph.kind in ("cross_entropy", "nll") and graph.axes > 2
+    takes_axis_1 = graph.has_positions and graph.axes > 2
     return takes_axis_1 and axis is not None and axis % graph.axes not in (0, 1)
 
 
