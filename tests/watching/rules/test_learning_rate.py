@@ -100,8 +100,10 @@ CASES = {
     ),
     "a function that returns the rate and not a factor": Twins(
         "lr_schedule",
-        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(0.01), schedule=lambda o: by(o, 0.01)),
-        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(0.1), schedule=lambda o: by(o, 1.0)),
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(0.01), schedule=lambda o: by(o, 0.01),
+                valid=BLOBS),
+        Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(0.1), schedule=lambda o: by(o, 1.0),
+                valid=BLOBS),
     ),
     "a line that goes on below zero": Twins(
         "lr_schedule",
@@ -266,9 +268,12 @@ def test_a_loss_that_stands_at_a_usual_rate_is_not_called_a_rate_that_is_too_low
 
 
 def test_a_group_with_a_thousandth_of_the_rate_stands_still() -> None:
-    facts = replace(FACTS, slow_group=("0.weight", "2.weight"))
-    assert "lr_too_low" in codes(stuck(facts=facts))
-    assert codes(history(facts=facts)) == []
+    facts = replace(FACTS, slow_group=("0.weight",))
+    still, *others = parameters()
+    stands = readings(parameters=(replace(still, update_ratio=1e-6), *others))
+    assert "lr_too_low" in codes(stuck(facts=facts, readings=stands))
+    assert "lr_too_low" not in codes(stuck(facts=facts))  # it has been raised since
+    assert codes(history(facts=facts, readings=stands)) == []
 
 
 def test_a_memory_of_most_of_the_training_is_too_long() -> None:
