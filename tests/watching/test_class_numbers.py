@@ -59,6 +59,12 @@ def test_large_numbers_as_targets_are_no_classes() -> None:
     assert look_at_data((x, y), (x, y), classes=True).class_counts == ()
 
 
+def test_examples_without_a_class_leave_the_classes_of_the_data_unknown() -> None:
+    x, y = torch.randn(400, 3), torch.randint(3, (400,))
+    y[::4] = -100
+    assert look_at_data((x, y), None, classes=True).class_counts == ()
+
+
 def test_rows_of_more_than_floats_can_count_stay_within() -> None:
     rows = spread(20_000_264, 1024)
     assert int(rows[-1]) == 20_000_263

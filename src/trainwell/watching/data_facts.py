@@ -302,7 +302,8 @@ def _are_class_numbers(y: Tensor) -> bool:
     if y.ndim > 1 and y.numel() > len(y):
         sums = y.float().flatten(1).sum(1)
         return y.ndim == 2 and bool(((sums - 1).abs() < 1e-3).all()) and y.shape[1] <= MOST_CLASSES
-    return int(y.max()) < MOST_CLASSES
+    # Classes may be −1 and 1; −100 is no class.
+    return int(y.min()) >= -1 and int(y.max()) < MOST_CLASSES
 
 
 def _as_classes(y: Tensor) -> Tensor:
