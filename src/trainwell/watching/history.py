@@ -163,7 +163,8 @@ class History:
     def loss_factor(self) -> float:
         """The loss over the mean standard loss on the first readings; 1 where unknown.
 
-        That of their gradients where it is known: what else is added to a loss is no part of it.
+        Of a loss that something is added to, such as a penalty, the factor of its gradient: what is
+        added is no part of it.
         """
         scales = sorted(o.scale for o in self.outputs[:4] if o.scale > 0)
         if scales and self.graph is not None and "add" in self.graph.around:

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from trainwell.findings import Finding
 from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import (
-    skill,
-)
+from trainwell.watching.rules.evidence import skill
 
 
 def judge_leaks(history: History) -> Iterable[Finding]:

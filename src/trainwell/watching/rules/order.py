@@ -9,9 +9,7 @@ from itertools import pairwise
 from trainwell.findings import Finding
 from trainwell.watching.history import History
 from trainwell.watching.readings import OutputReading
-from trainwell.watching.rules.evidence import (
-    middle,
-)
+from trainwell.watching.rules.evidence import middle
 
 
 def judge_order(history: History) -> Iterable[Finding]:

@@ -8,10 +8,7 @@ from collections.abc import Iterable
 from trainwell.findings import Finding
 from trainwell.watching.history import History
 from trainwell.watching.loss_graph import LossGraph
-from trainwell.watching.rules.evidence import (
-    LOSSES_OF_NUMBERS,
-    middle,
-)
+from trainwell.watching.rules.evidence import LOSSES_OF_NUMBERS, middle
 
 _BOUNDS = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0),
            "relu": (0.0, math.inf)}  # fmt: skip
