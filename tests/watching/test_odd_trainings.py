@@ -88,7 +88,7 @@ def test_after_a_failed_reading_nothing_more_is_read() -> None:
     def fail(*args: object) -> None:
         raise RuntimeError("an odd model")
 
-    watcher._read_batch = fail  # pyright: ignore[reportAttributeAccessIssue]
+    watcher._batches.read = fail  # pyright: ignore[reportAttributeAccessIssue]
     for _ in range(20):
         optimizer.zero_grad()
         loss = functional.cross_entropy(model(INPUTS[:50]), LABELS[:50])

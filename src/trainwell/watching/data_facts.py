@@ -6,7 +6,6 @@ Looks once, at no more than a few thousand examples. `trainwell.checks` does thi
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +13,13 @@ import torch
 from torch import Tensor
 
 from trainwell.data.copies import coincide_by_chance, hash_rows
-from trainwell.watching.arrays import spread, to_arrays
-from trainwell.watching.giveaways import find_copied_feature, find_dividing_feature
+from trainwell.watching.arrays import spread
+from trainwell.watching.giveaways import (
+    find_class_code,
+    find_copied_feature,
+    find_correlated_feature,
+    find_dividing_feature,
+)
 from trainwell.watching.neighbours import (
     ENOUGH,
     NEIGHBOURS,
@@ -26,8 +30,17 @@ from trainwell.watching.neighbours import (
     measure_nearest,
     vote,
 )
+from trainwell.watching.shared_examples import count_shared
+from trainwell.watching.target_facts import (
+    are_class_numbers,
+    as_classes,
+    measure_agreeing,
+    measure_commonest,
+    measure_commonest_near,
+    measure_contradicted,
+    one_hot,
+)
 
-MOST_CLASSES = 256
 MOST_PRODUCTS = 2_000_000_000
 """Of numbers, for the distances between examples."""
 
@@ -146,13 +159,13 @@ def look_at_data(
             "valid_mean": float(v_mean),
             "valid_std": float(v_std),
             "valid_examples": len(v),
-            "shared": _count_shared(x, v),
+            "shared": count_shared(x, v),
         }
     if y is not None and len(y) == len(x) and len(x) >= 20:
         if not classes:
             found |= _look_at_numbers(x, y)
-        elif _are_class_numbers(y):
-            found |= _look_at_classes(x, _as_classes(y))
+        elif are_class_numbers(y):
+            found |= _look_at_classes(x, as_classes(y))
         if valid is not None and valid[1] is not None and len(valid[1]) == len(valid[0]):
             v, w = _rows(valid[0]), valid[1].detach().cpu()
             found |= _look_at_validation(x, y, v, w, classes)
@@ -173,12 +186,12 @@ def _rows(inputs: Tensor) -> Tensor:
 
 def _look_at_classes(x: Tensor, y: Tensor) -> dict[str, Any]:
     counts = torch.bincount(y)
-    column, strength = _find_class_leak(x, y)
+    column, strength = find_class_code(x, y)
     found: dict[str, Any] = {
         "class_counts": tuple(counts.tolist()),
         "leak_column": column,
         "leak_strength": strength,
-        "contradicted": _count_contradicted(x, y),
+        "contradicted": measure_contradicted(x, y),
     }
     if len(counts) == 2:
         place, skill, others = find_dividing_feature(x, y)
@@ -192,7 +205,7 @@ def _look_at_classes(x: Tensor, y: Tensor) -> dict[str, Any]:
         "one_neighbour": float((said.first == y).float().mean()),
         "neighbours": float((said.commonest == y).float().mean()),
         "misplaced": float(misplaced.float().mean()),
-        "association": _associate(x, _one_hot(y), near),
+        "association": _associate(x, one_hot(y), near),
         "spacing": compare_spacing(x),
     }
 
@@ -203,21 +216,21 @@ def _look_at_numbers(x: Tensor, y: Tensor) -> dict[str, Any]:
     found: dict[str, Any] = {
         "target_std": float(std),
         "target_mean": float(mean),
-        "commonest_target": _share_of_commonest(y),
+        "commonest_target": measure_commonest(y),
         "distinct_targets": len(y.unique(dim=0)) / len(y),
-        "agreeing": _share_of_agreeing(x, y),
+        "agreeing": measure_agreeing(x, y),
     }
     near = find_nearest(x) if len(x) >= ENOUGH else None
     # Several numbers are a reconstruction more often than a target that a feature gives away.
     if y.shape[1] == 1:
-        column, strength = _find_number_leak(x, y[:, 0])
+        column, strength = find_correlated_feature(x, y[:, 0])
         place, share = find_copied_feature(x, y[:, 0])
         found |= {"leak_column": column, "leak_strength": strength}
         if strength > 0.95 and x.shape[1] > 1:
             found["others_skill"] = explain(torch.cat([x[:, :column], x[:, column + 1 :]], 1), y)
         found |= {"copied_column": place, "copied_share": share}
         if near is not None:
-            found["commonest_near"] = _share_of_commonest_near(y[:, 0], near)
+            found["commonest_near"] = measure_commonest_near(y[:, 0], near)
     if near is None:
         return found
     return found | {
@@ -230,101 +243,6 @@ def _look_at_numbers(x: Tensor, y: Tensor) -> dict[str, Any]:
 def _associate(x: Tensor, y: Tensor, near: Tensor | None = None) -> float:
     """Share of the variance of targets `(N, K)` that neighbours or codes explain."""
     return max(explain(x, y, near), explain_by_code(x, y))
-
-
-def count_shared_rows(train: Any, valid: Any) -> tuple[int, int]:
-    """Validation examples that are training examples too, and how many were looked at.
-
-    Looks at all examples of arrays that are not too large, since a sample of both would miss most.
-    """
-    pairs = [to_arrays(data, 50_000) for data in (train, valid)]
-    if pairs[0] is None or pairs[1] is None:
-        return 0, 0
-    x, v = (pair[0].detach().cpu().flatten(1) for pair in pairs if pair is not None)
-    if x.dtype != v.dtype or x.numel() + v.numel() > 100_000_000:
-        return 0, 0
-    return _count_shared(x, v), len(v)
-
-
-def _count_shared(x: Tensor, v: Tensor) -> int:
-    """How many rows of `v` are rows of `x`; rows that are constant do not count."""
-    if x.shape[1] != v.shape[1] or x.shape[1] < 2:
-        return 0
-    known = torch.isin(hash_rows(v), hash_rows(x))
-    return int((known & (v.amax(1) > v.amin(1))).sum())
-
-
-def _find_class_leak(x: Tensor, y: Tensor) -> tuple[int, float]:
-    """The feature whose values are a code of the class: constant within, different between."""
-    groups = [x[y == k] for k in y.unique().tolist()]
-    if len(groups) < 2 or min(map(len, groups)) < 3:
-        return -1, 0.0
-    means = torch.stack([g.mean(0) for g in groups])
-    within = torch.stack([g.std(0, correction=0) for g in groups]).amax(0)
-    ordered = means.sort(0).values
-    gap = (ordered[1:] - ordered[:-1]).amin(0)
-    strength = gap / (gap + within + 1e-12)
-    best = int(strength.argmax())
-    return best, float(strength[best])
-
-
-def _find_number_leak(x: Tensor, y: Tensor) -> tuple[int, float]:
-    centred = x - x.mean(0)
-    target = y - y.mean()
-    size = centred.norm(dim=0) * target.norm()
-    correlation = (centred.T @ target).abs() / (size + 1e-12)
-    best = int(correlation.argmax())
-    return best, float(correlation[best])
-
-
-def _share_of_commonest(y: Tensor) -> float:
-    if y.shape[1] != 1:
-        return 0.0
-    return float(y.unique(return_counts=True)[1].max()) / len(y)
-
-
-def _share_of_commonest_near(y: Tensor, near: Tensor) -> float:
-    """How often the neighbours of examples with the commonest target have it too."""
-    values, counts = y.unique(return_counts=True)
-    has = y == values[counts.argmax()]
-    return float(has[near[has]].float().mean())
-
-
-def _one_hot(y: Tensor) -> Tensor:
-    return torch.nn.functional.one_hot(y).float()
-
-
-def _are_class_numbers(y: Tensor) -> bool:
-    """Whether there is one class for each example, and not too many of them.
-
-    Else they are classes of positions, several labels, or numbers of users or words.
-    """
-    if y.ndim > 1 and y.numel() > len(y):
-        sums = y.float().flatten(1).sum(1)
-        return y.ndim == 2 and bool(((sums - 1).abs() < 1e-3).all()) and y.shape[1] <= MOST_CLASSES
-    # Classes may be −1 and 1; −100 is no class.
-    return int(y.min()) >= -1 and int(y.max()) < MOST_CLASSES
-
-
-def _as_classes(y: Tensor) -> Tensor:
-    y = y.reshape(len(y), -1)
-    return y.argmax(1) if y.shape[1] > 1 else y[:, 0].round().long().clamp(min=0)
-
-
-def _share_of_agreeing(x: Tensor, y: Tensor) -> float:
-    if y.shape == x.shape or len(y.unique(dim=0)) < 20:
-        return 0.0  # of a reconstruction, or of a handful of values
-    _, groups, counts = hash_rows(x).unique(return_inverse=True, return_counts=True)
-    both = hash_rows(torch.cat([x, y], 1)).unique(return_inverse=True, return_counts=True)
-    again = counts[groups] > 1
-    return float((both[2][both[1]] > 1)[again].float().mean()) if bool(again.any()) else 0.0
-
-
-def _count_contradicted(x: Tensor, y: Tensor) -> float:
-    votes: dict[int, Counter[int]] = {}
-    for key, label in zip(hash_rows(x).tolist(), y.tolist(), strict=True):
-        votes.setdefault(key, Counter())[label] += 1
-    return 1 - sum(max(counts.values()) for counts in votes.values()) / len(x)
 
 
 def _look_at_validation(
@@ -342,15 +260,15 @@ def _look_at_validation(
             values, counts = y.reshape(-1).float().unique(return_counts=True)
             found["commonest_elsewhere"] = float((w == values[counts.argmax()]).float().mean())
         return found | {"valid_spacing": compare_spacing(x, v)}
-    if not (_are_class_numbers(y) and _are_class_numbers(w)):
+    if not (are_class_numbers(y) and are_class_numbers(w)):
         return {}
-    y, w = _as_classes(y), _as_classes(w)
+    y, w = as_classes(y), as_classes(w)
     count = int(max(y.max(), w.max())) + 1
     near = measure_nearest(x, NEIGHBOURS, v)[1]
     most, common = torch.nn.functional.one_hot(y[near], count).sum(1).max(1)
     return {
         "valid_misplaced": float(((most >= 0.7 * NEIGHBOURS) & (common != w)).float().mean()),
         "valid_counts": tuple(torch.bincount(w, minlength=count).tolist()),
-        "valid_association": _associate(v[few], _one_hot(w)[few]),
+        "valid_association": _associate(v[few], one_hot(w)[few]),
         "valid_spacing": compare_spacing(x, v),
     }

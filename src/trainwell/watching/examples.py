@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from trainwell.watching.arrays import is_in_memory, to_arrays
-from trainwell.watching.data_facts import DataFacts, count_shared_rows, look_at_data
+from trainwell.watching.data_facts import DataFacts, look_at_data
+from trainwell.watching.shared_examples import count_shared_rows
 from trainwell.watching.undisturbed import untouched_randomness
 
 MOST_SEEN = 768

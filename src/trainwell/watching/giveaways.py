@@ -52,3 +52,27 @@ def find_copied_feature(x: Tensor, y: Tensor) -> tuple[int, float]:
     same = (x == y.unsqueeze(1)).float().mean(0)
     column = int(same.argmax())
     return column, float(same[column])
+
+
+def find_class_code(x: Tensor, y: Tensor) -> tuple[int, float]:
+    """The feature whose values are a code of the class: constant within, different between."""
+    groups = [x[y == k] for k in y.unique().tolist()]
+    if len(groups) < 2 or min(map(len, groups)) < 3:
+        return -1, 0.0
+    means = torch.stack([g.mean(0) for g in groups])
+    within = torch.stack([g.std(0, correction=0) for g in groups]).amax(0)
+    ordered = means.sort(0).values
+    gap = (ordered[1:] - ordered[:-1]).amin(0)
+    strength = gap / (gap + within + 1e-12)
+    best = int(strength.argmax())
+    return best, float(strength[best])
+
+
+def find_correlated_feature(x: Tensor, y: Tensor) -> tuple[int, float]:
+    """The feature `(N, F)` most correlated with the numbers `(N,)`, and how strongly."""
+    centred = x - x.mean(0)
+    target = y - y.mean()
+    size = centred.norm(dim=0) * target.norm()
+    correlation = (centred.T @ target).abs() / (size + 1e-12)
+    best = int(correlation.argmax())
+    return best, float(correlation[best])

@@ -14,6 +14,7 @@ from trainwell.watching.readings import EpochReading, Reading, UnitReading
 MOST_LOSSES = 20_000
 MOST_READINGS = 400
 MOST_WINDOWS = 100
+MOST_EVALUATIONS = 20
 
 
 class Recorder:
@@ -25,6 +26,7 @@ class Recorder:
         self.readings: list[Reading] = []
         self.windows: list[Sequence[UnitReading]] = []
         self.epochs: list[EpochReading] = []
+        self.eval_inputs: list[tuple[float, float]] = []
         self._stride = 1
 
     def add_losses(self, first: int, losses: Sequence[Any], rates: Sequence[float]) -> int | None:
@@ -57,6 +59,11 @@ class Recorder:
         if units:
             self.windows.append(units)
             del self.windows[:-MOST_WINDOWS]
+
+    def add_evaluation(self, inputs: Tensor) -> None:
+        """Takes mean and deviation of the inputs of a pass without gradients, of the first few."""
+        if len(self.eval_inputs) < MOST_EVALUATIONS:
+            self.eval_inputs.append((float(inputs.mean()), float(inputs.std(correction=0))))
 
 
 def read_numbers(values: Sequence[Any]) -> list[float]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,8 +13,9 @@ from trainwell.errors import ModelError
 from trainwell.findings import Finding
 from trainwell.tracing.tensors import first_tensor
 from trainwell.watching.activations import ForwardProbe
+from trainwell.watching.announcing import Announcer, print_finding
 from trainwell.watching.assemble import assemble
-from trainwell.watching.batch_readings import find_targets, read_inputs, read_outputs
+from trainwell.watching.batch_reader import BatchReader
 from trainwell.watching.batch_ring import BatchRing
 from trainwell.watching.budget import Budget
 from trainwell.watching.causes import rank
@@ -25,10 +25,10 @@ from trainwell.watching.guard import Guard
 from trainwell.watching.hidden_modules import find_hidden
 from trainwell.watching.history import History, Modes, NanOrigin
 from trainwell.watching.ledger import Ledger
-from trainwell.watching.loss_graph import LossGraph, read_loss_graph
 from trainwell.watching.nan_origin import Broken, find_nan_origin
 from trainwell.watching.passes import HookedPasses, Passes, RepeatedPasses, runs_compiled
 from trainwell.watching.probing import Probe, probe
+from trainwell.watching.rates import read_initial_rate, read_rate
 from trainwell.watching.readings import EpochReading
 from trainwell.watching.recorder import Recorder
 from trainwell.watching.rules import judge
@@ -38,14 +38,6 @@ from trainwell.watching.updates import UpdateProbe
 
 PATIENCE = 64
 """Calls of `step` to wait for an update of the optimiser, as with accumulated gradients."""
-
-
-def print_finding(finding: Finding) -> None:
-    """One line on standard error."""
-    where = f" at {finding.where}" if finding.where else ""
-    source = f" ({finding.source})" if finding.source else ""
-    line = f"trainwell: {finding.code}{where}{source}: {finding.cause} {finding.remedy}"
-    print(line, file=sys.stderr, flush=True)
 
 
 class Watcher:
@@ -87,19 +79,17 @@ class Watcher:
         self.budget = budget or Budget()
         self._model, self._optimizer, self._loss_fn = model, optimizer, loss_fn
         self._check = check
-        self._on_finding = on_finding or print_finding
         self._facts: Facts = collect_facts(model, optimizer, loss_fn, task)
         self._ledger, self._guard = Ledger(), Guard()
         self._forward = ForwardProbe(model, self._ledger)
         self._updates = UpdateProbe(model, optimizer, self._ledger, self._guard)
         self._recorder = Recorder()
         self._examples = Examples(train, valid)
-        self._graph: LossGraph | None = None
+        self._batches = BatchReader(self._ledger, self._guard, self._examples)
+        self._announcer = Announcer(on_finding or print_finding, self._guard)
         self._nan: NanOrigin | None = None
         self._snapshots = Snapshots(model)
         self._ring = BatchRing()
-        self._announced: set[str] = set()
-        self._suspected: set[str] = set()
         self._judged: tuple[int, list[Finding]] | None = None
         self._judging_cost = 0.002
         self._count = self._first = self._waited = 0
@@ -108,8 +98,7 @@ class Watcher:
         self._rates: list[float] = []
         self._steps_in_eval = 0
         self._armed = False
-        self._updates_seen = self._readings = self._update_count = 0
-        self._eval_inputs: list[tuple[float, float]] = []
+        self._updates_seen = self._update_count = 0
         self._passes: Passes = HookedPasses(model, self._forward, self._guard)
         if runs_compiled(model) if is_compiled is None else is_compiled:
             self._repeat_passes()
@@ -145,7 +134,7 @@ class Watcher:
         if isinstance(loss, Tensor):
             value = loss.item() if _is_here(loss) else loss.detach()
         self._losses.append(value)
-        self._rates.append(self._rate())
+        self._rates.append(read_rate(self._optimizer))
         if not self._passes.was_training:
             self._steps_in_eval += 1
         self._ring.keep(number, self._passes.call, inputs, targets)
@@ -277,40 +266,9 @@ class Watcher:
         if kept is not None and step > 0:
             as_tensor = kept if isinstance(kept, Tensor) else torch.tensor(float(kept))
             self._ledger.put(step, "kept", (as_tensor,))
-        call = self._passes.call
-        seen = first_tensor(inputs)
-        seen = seen if seen is not None else first_tensor((call.args, call.kwargs))
-        out = call.outputs if call.outputs is not None else first_tensor(outputs)
-        if self._graph is None or step < 3:
-            shown = call.loss if call.loss is not None else loss
-            self._graph = read_loss_graph(shown, out) or self._graph
-        if seen is not None and (self._readings < 12 or self._readings % 4 == 0):
-            self._guard("inputs", read_inputs, self._ledger, step, seen)
-        if out is not None:
-            y = first_tensor(targets)
-            y = y if y is not None else find_targets(out, call.gradient, self._graph)
-            # How the loss is averaged does not change over a training.
-            gradient = call.gradient if self._readings < 10 else None
-            reading = (self._ledger, step, out, y, gradient, self._graph)
-            self._guard("outputs", read_outputs, *reading)
-            if seen is not None and seen.ndim:
-                whole = torch.isfinite(out.detach()).all()
-                self._guard("examples", self._examples.keep, seen, y, whole)
-        self._readings += 1
-        if self._readings % 4 == 1:
+        self._batches.read(step, self._passes.call, loss, inputs, outputs, targets)
+        if self._batches.count % 4 == 1:
             self._guard("snapshots", self._snapshots.take)
-
-    def _rate(self) -> float:
-        try:
-            return float(self._optimizer.param_groups[0]["lr"])
-        except (AttributeError, KeyError, IndexError, TypeError):
-            return math.nan
-
-    def _initial_rate(self) -> float:
-        try:
-            return float(self._optimizer.param_groups[0]["initial_lr"])
-        except (AttributeError, KeyError, IndexError, TypeError):
-            return math.nan
 
     # Windows
 
@@ -335,8 +293,8 @@ class Watcher:
         """Scale of what the model saw in a pass without gradients."""
         args, self._passes.evaluated = self._passes.evaluated, None
         values = first_tensor(args)
-        if values is not None and values.is_floating_point() and len(self._eval_inputs) < 20:
-            self._eval_inputs.append((float(values.mean()), float(values.std(correction=0))))
+        if values is not None and values.is_floating_point():
+            self._recorder.add_evaluation(values)
 
     def _end_window(self) -> None:
         if not self.budget.affords(self._judging_cost):
@@ -347,7 +305,7 @@ class Watcher:
         if self._nan is None and losses and not math.isfinite(losses[-1][1]):
             broken = next(step for step, loss in losses if not math.isfinite(loss))
             self._guard("the origin of the NaN", self._trace_nan, broken, None)
-        self._announce(rank(judge(self._history(None)), ()))
+        self._announcer.announce(rank(judge(self._history(None)), ()))
         self._judging_cost = self.budget.meter() - start
 
     def _trace_nan(self, step: int, loss: Any) -> None:
@@ -366,21 +324,12 @@ class Watcher:
                 first_sizes=self._facts.first_sizes,
             )
         )
-        self._announce(rank(judge(self._history(None)), ()), at_once=True)
-
-    def _announce(self, findings: Sequence[Finding], at_once: bool = False) -> None:
-        """Says each kind once, when it was there in two windows in a row."""
-        serious = [f for f in findings if f.severity != "note"]
-        for finding in serious[:1]:
-            confirmed = at_once or finding.code in self._suspected
-            if confirmed and finding.code not in self._announced:
-                self._announced.add(finding.code)
-                self._guard("announcements", self._on_finding, finding)
-        self._suspected = {f.code for f in serious}
+        self._announcer.announce(rank(judge(self._history(None)), ()), at_once=True)
 
     def _history(self, probed: Probe | None) -> History:
         recorder, counts = self._recorder, self._passes.counts
-        classes = self._graph.is_classification if self._graph else None
+        graph = self._batches.graph
+        classes = graph.is_classification if graph else None
         return History(
             facts=self._facts,
             losses=recorder.losses,
@@ -397,20 +346,20 @@ class Watcher:
                 self._updates_seen if self._updates.can_wait else self._count,
                 counts.per_update(self._update_count),
             ),
-            graph=self._graph,
+            graph=graph,
             data=self._guard("data", self._examples.look, self._facts.task, classes),
             probe=probed,
             nan=self._nan,
-            eval_inputs=self._eval_inputs,
+            eval_inputs=recorder.eval_inputs,
             called=frozenset(self._forward.called),
             detached=tuple(self._forward.detached),
             lines=self._forward.lines,
-            initial_rate=self._initial_rate(),
+            initial_rate=read_initial_rate(self._optimizer),
             hidden=self._guard("hidden layers", find_hidden, self._model, self._optimizer) or (),
         )
 
     def _probe(self) -> Probe:
-        graph = self._graph
+        graph = self._batches.graph
         custom = bool(graph is not None and graph.custom) or bool(self._forward.detached)
         kind = graph.kind if graph is not None else ""
         with untouched_randomness():

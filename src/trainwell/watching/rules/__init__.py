@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
+from trainwell.watching.rules.ascent import judge_ascent
+from trainwell.watching.rules.backward import judge_backward
 from trainwell.watching.rules.fit import judge_fit
+from trainwell.watching.rules.frozen import judge_frozen
 from trainwell.watching.rules.gradients import judge_gradients
 from trainwell.watching.rules.initialisation import judge_initialisation
 from trainwell.watching.rules.inputs import judge_inputs
@@ -29,6 +32,9 @@ Rule = Callable[[History], Iterable[Finding]]
 
 RULES: tuple[Rule, ...] = (
     judge_wiring,
+    judge_ascent,
+    judge_frozen,
+    judge_backward,
     judge_modes,
     judge_outputs,
     judge_losses,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
 from trainwell.watching.history import History
@@ -145,3 +145,13 @@ def pull_of_decay(history: History) -> float:
         if p.gradient > 0 and p.name in history.facts.trainable
     ]
     return middle(pulls) if pulls else 0.0
+
+
+def column(history: History, name: str) -> list[float]:
+    """What the epochs were told under a name."""
+    return [e.values[name] for e in history.epochs if math.isfinite(e.values.get(name, math.nan))]
+
+
+def recent(values: Sequence[float]) -> float:
+    """The median of the last quarter, of five at most; not-a-number of none."""
+    return median(values[-max(1, min(5, len(values) // 4)) :]) if values else math.nan

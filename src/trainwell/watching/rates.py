@@ -1,0 +1,23 @@
+"""The learning rate of an optimiser, as its first group of parameters has it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+def read_rate(optimizer: Any) -> float:
+    """Of now; not-a-number where it has none."""
+    return _read(optimizer, "lr")
+
+
+def read_initial_rate(optimizer: Any) -> float:
+    """What a scheduler started from; not-a-number without one."""
+    return _read(optimizer, "initial_lr")
+
+
+def _read(optimizer: Any, key: str) -> float:
+    try:
+        return float(optimizer.param_groups[0][key])
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return math.nan
