@@ -24,8 +24,9 @@ from tests.watching.rules.histories import OUTPUTS, codes, history, readings
 from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.loss_graph import LossGraph
-from trainwell.watching.probing import Probe, Score
+from trainwell.watching.probing import Probe
 from trainwell.watching.readings import Reading
+from trainwell.watching.scores import Score
 
 X, Y = blobs()
 TRAIN, VALID = (X[:400], Y[:400]), (X[400:], Y[400:])

@@ -15,8 +15,9 @@ from tests.watching.rules.histories import FACTS, OUTPUTS, codes, history, readi
 from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.watching.history import Modes
 from trainwell.watching.loss_graph import LossGraph
-from trainwell.watching.probing import Probe, Score
+from trainwell.watching.probing import Probe
 from trainwell.watching.readings import EpochReading, NormReading
+from trainwell.watching.scores import Score
 
 BLOBS, STRIPES = blobs(), stripes()
 

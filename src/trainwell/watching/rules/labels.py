@@ -9,8 +9,8 @@ from trainwell.findings import Finding
 from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.history import History
 from trainwell.watching.neighbours import NEIGHBOURS
-from trainwell.watching.probing import Score
 from trainwell.watching.rules.evidence import late
+from trainwell.watching.scores import Score
 
 
 def judge_labels(history: History) -> Iterable[Finding]:
