@@ -6,7 +6,7 @@ EDITABLE := $(PIP) --no-build-isolation --editable
 # The networks of tests are small: processes beside each other beat threads that wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --dist=worksteal
 
-.PHONY: demo test test-fast test-models lint format bench clean
+.PHONY: demo test test-fast test-models test-corpus lint format bench clean
 
 demo: .venv/.demo
 	$(BIN)/trainwell fit digits --model mlp
@@ -20,6 +20,10 @@ test-fast: .venv/.dev
 # Also the largest models of the catalogue: half an hour.
 test-models: .venv/.dev
 	TRAINWELL_EVERY_MODEL=1 $(PYTEST) tests/models
+
+# Also all programs of the corpus of faulty trainings: a quarter of an hour.
+test-corpus: .venv/.dev
+	TRAINWELL_EVERY_PROGRAM=1 $(PYTEST) tests/benchmarks/test_corpus.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

@@ -63,7 +63,7 @@ def test_greedy_pretraining_is_worth_three_points_with_a_thousand_labels(
     inputs, targets, test = mnist.train.inputs, mnist.train.targets, mnist.test
     assert isinstance(inputs, torch.Tensor) and test is not None
     gains = []
-    for seed in range(5):
+    for seed in range(2):
         few = slice(seed * LABELS, (seed + 1) * LABELS)
         scores = []
         for epochs in (0, 5):
