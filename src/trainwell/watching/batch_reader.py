@@ -39,8 +39,7 @@ class BatchReader:
         self, step: int, call: Call, loss: Any, inputs: Any, outputs: Any, targets: Any
     ) -> None:
         """Reads one; what the caller does not give is taken from the model's call."""
-        seen = first_tensor(inputs)
-        seen = seen if seen is not None else first_tensor((call.args, call.kwargs))
+        seen = _choose_inputs(first_tensor(inputs), first_tensor((call.args, call.kwargs)))
         out = call.outputs if call.outputs is not None else first_tensor(outputs)
         if self.graph is None or step < 3:
             shown = call.loss if call.loss is not None else loss
@@ -61,3 +60,13 @@ class BatchReader:
         if seen is not None and seen.ndim:
             whole = torch.isfinite(out.detach()).all()
             self._guard("examples", self._examples.keep, seen, y, whole)
+
+
+def _choose_inputs(told: Tensor | None, own: Tensor | None) -> Tensor | None:
+    """What the model got, unless that is a part or something else than the batch that is told.
+
+    A loop may tell of the examples as they were before they were augmented.
+    """
+    if told is None or (own is not None and own.shape == told.shape):
+        return own
+    return told

@@ -13,6 +13,8 @@ from trainwell.watching.loss_graph import LossGraph
 MAX_VALUES = 1 << 15
 MAX_ROWS = 1024
 MAX_CLASSES = 256
+MAX_FEATURES = 64
+"""Of a time step; what has more along its last axis is rather time itself."""
 
 
 @torch.no_grad()
@@ -26,6 +28,8 @@ def read_inputs(ledger: Ledger, step: int, inputs: Tensor) -> None:
     low, high = torch.aminmax(values)
     whole = (values == values.round()).float().mean()
     parts = [mean, std, low, high, whole]
+    if values.ndim == 3 and values.shape[2] <= MAX_FEATURES:
+        values = values.flatten(0, 1)  # each time step is a row
     if values.ndim == 2 and len(values) >= 8 and values.shape[1] > 1:
         column_std, column_mean = torch.std_mean(values, dim=0, correction=0)
         moving = column_std > 1e-6
@@ -86,6 +90,9 @@ def read_outputs(
     slope = _read_slope(values, gradient, len(values))
     if slope is not None:
         ledger.put(step, "slope", (slope,))
+    if gradient is not None and gradient.shape == outputs.shape and 1 < columns <= MAX_CLASSES:
+        idle = (gradient == 0).flatten(1).all(0).sum() if outputs.ndim == 2 else low.new_zeros(())
+        ledger.put(step, "idle", (idle,))
     if targets is None or not isinstance(targets, Tensor):
         return
     kind = graph.kind if graph is not None else ""

@@ -39,6 +39,8 @@ class Facts:
         hidden_units: Of the widest layer but the last; 0 for a model with one layer of weights.
         narrowest: Units of the narrowest layer but the last; 0 likewise.
         ends_with_norm: Whether the outputs come out of a batch normalisation.
+        norms_at_zero: Whether the scales of all normalisations, of two at least, begin at zero.
+        ends_constant: Whether they come out of a normalisation of single numbers.
         weight_layers: Layers with weights.
         dropout: Largest probability of a dropout; 0 without.
         batch_norms: How many batch normalisations there are.
@@ -73,6 +75,8 @@ class Facts:
     hidden_units: int = 0
     narrowest: int = 0
     ends_with_norm: bool = False
+    ends_constant: bool = False
+    norms_at_zero: bool = False
     weight_layers: int = 0
     dropout: float = 0.0
     batch_norms: int = 0
@@ -120,6 +124,8 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         hidden_units=max((_width(m) for m in weighted[:-1]), default=0),
         narrowest=min((w for m in weighted[:-1] if (w := _width(m))), default=0),
         ends_with_norm=bool(leaves) and isinstance(leaves[-1], BATCH_NORM),
+        norms_at_zero=_begin_at_zero([m for m in leaves if isinstance(m, NORMS)]),
+        ends_constant=bool(leaves) and _gives_a_constant(leaves[-1]),
         weight_layers=len(weighted),
         dropout=max((float(m.p) for m in leaves if isinstance(m, DROPOUT)), default=0.0),
         batch_norms=sum(isinstance(m, BATCH_NORM) for m in leaves),
@@ -184,6 +190,16 @@ def _measure_gates(module: nn.Module) -> float:
         for gate in gates
     ]
     return float(torch.stack(sizes).abs().max())
+
+
+def _gives_a_constant(module: nn.Module) -> bool:
+    """Whether it normalises single numbers, each of which becomes the bias."""
+    return isinstance(module, nn.LayerNorm) and math.prod(module.normalized_shape) == 1
+
+
+def _begin_at_zero(norms: Sequence[nn.Module]) -> bool:
+    scales = [w for m in norms if isinstance(w := getattr(m, "weight", None), Tensor)]
+    return len(scales) > 1 and not any(bool(scale.detach().any()) for scale in scales)
 
 
 def _is_lazy(parameter: nn.Parameter) -> bool:

@@ -1,11 +1,11 @@
-"""Layers that a model uses but does not know of: those in a plain list or dictionary."""
+"""What a model uses but does not know of: layers in a list, tensors that are no parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 def find_hidden(model: nn.Module, optimizer: Any) -> tuple[str, ...]:
@@ -27,7 +27,11 @@ def find_hidden(model: nn.Module, optimizer: Any) -> tuple[str, ...]:
     )
 
 
-def _parameters_in(value: object) -> Iterator[nn.Parameter]:
+def _parameters_in(value: object) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        if value.is_leaf and value.requires_grad and value.grad is not None:
+            yield value
+        return
     if isinstance(value, Mapping):
         items: Iterable[object] = value.values()
     elif isinstance(value, list | tuple):

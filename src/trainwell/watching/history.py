@@ -86,6 +86,7 @@ class History:
         detached: Layers after which a tensor was cut from its graph.
         lines: Of the user's code, by kind and layer; see `sources`.
         initial_rate: The learning rate that a scheduler started from; not-a-number without one.
+        top_rate: What a one-cycle schedule is to rise to; not-a-number without one.
         hidden: Attributes with parameters that got a gradient, but of which neither model nor
             optimiser knows.
     """
@@ -107,6 +108,7 @@ class History:
     lines: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     hidden: tuple[str, ...] = ()
     initial_rate: float = math.nan
+    top_rate: float = math.nan
 
     @property
     def step(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from trainwell.watching.bounds import share_at_bound
+from trainwell.watching.consistency import measure_foresight, measure_variation
 from trainwell.watching.derivatives import check_derivative
 from trainwell.watching.evaluation_calls import NOTHING_HEARD, EvaluationCalls, listen_in_evaluation
 from trainwell.watching.scores import ROWS, UNKNOWN, Score, score
@@ -39,6 +40,8 @@ class Probe:
         bound: Share of its numbers that have exactly the largest size, or of its units whose
             weights have exactly the largest norm.
         evaluation: What the model calls in evaluation mode.
+        variation: Of outputs in evaluation mode between two passes, over their deviation.
+        foresight: Change of outputs with the symbols that they are to predict, likewise.
     """
 
     train: Score = UNKNOWN
@@ -51,6 +54,8 @@ class Probe:
     twins: float = math.nan
     bound: float = math.nan
     evaluation: EvaluationCalls = NOTHING_HEARD
+    variation: float = math.nan
+    foresight: float = math.nan
 
 
 def probe(
@@ -94,7 +99,13 @@ def probe(
             UNKNOWN if data is None or data[1] is None else score(replica, data[0], data[1], kind)
             for data in given
         ]
-        found = replace(found, on_train=scores[0], valid=scores[1])
+        found = replace(
+            found,
+            on_train=scores[0],
+            valid=scores[1],
+            variation=measure_variation(replica, x),
+            foresight=measure_foresight(replica, x, y),
+        )
         if recurrent:
             found = replace(found, time_ratio=compare_times(replica, x))
         if check_gradient:

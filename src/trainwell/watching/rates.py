@@ -16,6 +16,11 @@ def read_initial_rate(optimizer: Any) -> float:
     return _read(optimizer, "initial_lr")
 
 
+def read_top_rate(optimizer: Any) -> float:
+    """What a one-cycle schedule is to rise to; not-a-number without one."""
+    return _read(optimizer, "max_lr")
+
+
 def _read(optimizer: Any, key: str) -> float:
     try:
         return float(optimizer.param_groups[0][key])

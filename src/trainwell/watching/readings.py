@@ -137,6 +137,7 @@ class OutputReading:
         binary: Whether all targets are 0 or 1.
         whole_targets: Whether the targets are whole numbers of an integer type.
         slope: Correlation of that gradient with the outputs; for one output column only.
+        idle: Columns of outputs `(N, C)` by which the loss has no gradient for any example.
     """
 
     rows: int
@@ -163,6 +164,7 @@ class OutputReading:
     binary: bool = False
     whole_targets: bool = False
     slope: float = UNKNOWN
+    idle: float = UNKNOWN
 
 
 @dataclass(frozen=True)

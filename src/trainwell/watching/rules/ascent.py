@@ -122,6 +122,17 @@ def _is_opposite(history: History) -> bool:
     return len(opposite) >= 3 and all(opposite)
 
 
+def _falls_without_end(history: History) -> bool:
+    """Whether the loss goes on falling below zero, by powers of ten, and the outputs grow with it.
+
+    What is to be minimised has a lower bound; a likelihood's is a matter of digits, not of powers.
+    """
+    trend, outputs = history.trend, history.outputs
+    if len(outputs) < 8 or not trend.last < -1e3 * max(1.0, abs(trend.start)):
+        return False
+    return outputs[-1].std > 100 * outputs[0].std
+
+
 def _climbs(history: History) -> bool:
     cosines = _cosines(history)
     return len(cosines) >= 4 and sum(c > 0.15 for c in cosines) > 0.8 * len(cosines)
@@ -132,5 +143,6 @@ _SIGNS: tuple[tuple[str, Callable[[History], bool]], ...] = (
     ("the loss is negated", _is_negated),
     ("the loss's gradient by the outputs points the wrong way", _points_the_wrong_way),
     ("the loss falls while the right classes become less and less likely", _unlearns),
+    ("it falls far below zero, without end, while the outputs grow", _falls_without_end),
     ("updates point along the gradient instead of against it", _climbs),
 )

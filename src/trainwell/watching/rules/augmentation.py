@@ -67,7 +67,11 @@ def _spoils(history: History) -> bool:
     data = history.data
     if data is None or not data.changed > 0.3:
         return False
-    return history.trend.late_fall < 0.05 and data.neighbours - accuracy(history) > 0.2
+    if history.trend.late_fall >= 0.05:
+        return False
+    if history.is_classification:
+        return data.neighbours - accuracy(history) > 0.2
+    return data.neighbour_fit - (1 - history.trend.level) > 0.5
 
 
 def _report(history: History, shift: Shift, lead: float) -> Finding:

@@ -23,12 +23,15 @@ def middle(values: Iterable[float]) -> float:
 
 
 def accuracy(history: History, count: int = 6) -> float:
-    """Mean share of right classes over the last readings; not-a-number for regressions."""
+    """Share of right classes, in extra passes or the last readings; unknown for regressions."""
+    probe = history.probe
+    # The last readings may be much older than the end of the training.
+    modes = (probe.train.accuracy, probe.as_trained.accuracy) if probe is not None else ()
+    probed = max((a for a in modes if math.isfinite(a)), default=math.nan)
+    if math.isfinite(probed):
+        return probed
     known = [o.accuracy for o in history.late_outputs(count) if math.isfinite(o.accuracy)]
-    seen = sum(known) / len(known) if known else math.nan
-    # The last readings may be older than the end of the training.
-    probed = history.probe.train.accuracy if history.probe is not None else math.nan
-    return max((a for a in (seen, probed) if math.isfinite(a)), default=math.nan)
+    return sum(known) / len(known) if known else math.nan
 
 
 def base_rate(history: History) -> float:

@@ -59,9 +59,10 @@ def _report_hidden(history: History) -> Finding:
         where=history.hidden[0],
         step=history.step,
         evidence={"attributes": len(history.hidden)},
-        cause=f"{names}: a plain list or dictionary holds layers with parameters, which neither "
-        "the model nor the optimiser knows of; they are never updated, moved or saved.",
-        remedy="Use nn.ModuleList, nn.ModuleDict, nn.ParameterList or nn.ParameterDict.",
+        cause=f"{names}: gradients reach what these hold, but it is none of the model's "
+        "parameters (layers in a plain list or dictionary, or a tensor): it is never updated by "
+        "the optimiser, nor moved or saved with the model.",
+        remedy="Use nn.ModuleList, nn.ModuleDict, nn.ParameterList or nn.Parameter.",
         reference="PyTorch documentation of ModuleList",
     )
 

@@ -13,7 +13,7 @@ from trainwell.watching.rules.evidence import ENOUGH_STEPS, middle, skill, weigh
 
 def judge_initialisation(history: History) -> Iterable[Finding]:
     """Symmetry and scale of the first weights."""
-    found = [*_symmetry(history), *_nought(history)]
+    found = [*_symmetry(history), *_nought(history), *_silent_norms(history)]
     yield from found[:1]
     if not found:
         yield from _scale(history)
@@ -54,6 +54,16 @@ def _nought(history: History) -> Iterable[Finding]:
             {"weights": len(stuck)},
             f"{', '.join(stuck[:3])} began at zero and stay there: their gradients are zero too.",
             "Draw the weights at random.",
+        )
+
+
+def _silent_norms(history: History) -> Iterable[Finding]:
+    if history.facts.norms_at_zero and skill(history) < 0.95:
+        yield _finding(
+            history,
+            {"normalisations": history.facts.norms},
+            "The scales of all normalisations began at zero, so that nothing passes them.",
+            "Begin scales at 1 and biases at 0: not every parameter of one dimension is a bias.",
         )
 
 

@@ -12,6 +12,7 @@ from trainwell.watching.rules.evidence import skill
 
 def judge_leaks(history: History) -> Iterable[Finding]:
     """Leaks of the target into the inputs, and of the validation into the training."""
+    yield from _foresight(history)
     data = history.data
     if data is None:
         return
@@ -60,6 +61,25 @@ def judge_leaks(history: History) -> Iterable[Finding]:
         )
     else:
         yield from _partial_leak(history, data)
+
+
+def _foresight(history: History) -> Iterable[Finding]:
+    """A model of next symbols whose outputs know what is to come."""
+    probe = history.probe
+    if probe is None or not probe.foresight > 1e-3:
+        return
+    yield Finding(
+        code="label_leak",
+        severity="error",
+        step=history.step,
+        evidence={"change_with_later_inputs": probe.foresight},
+        cause="Each position is to predict the next one's input, but its outputs change by "
+        f"{100 * probe.foresight:.2g} % of their deviation with the last input: the model sees "
+        "what it is to predict.",
+        remedy="Mask attention to later positions (is_causal=True), pad convolutions on the left "
+        "only, and use recurrent layers of one direction.",
+        reference="Vaswani et al. 2017, section 3.2.3",
+    )
 
 
 def _comes_in_families(history: History, data: DataFacts) -> bool:

@@ -170,7 +170,10 @@ def _too_low(history: History) -> Iterable[Finding]:
         small_rate = rate < 5e-3
     # A small step that goes on in one direction would be a larger one at no risk.
     turns = middle(r.turn for r in history.readings)
-    slow = ratio < (4e-4 if is_stuck(history) else 2e-4) and ratio * trend.count < 0.25
+    limit = 4e-4 if is_stuck(history) else 2e-4
+    if turns > 0.7 and is_stuck(history):
+        limit = 1e-3
+    slow = ratio < limit and ratio * trend.count < 0.25
     steady = (turns > 0.2 and ratio < 1e-4) or (turns > 0.4 and is_stuck(history))
     if not (slow and (small_rate or steady)) or not gradients > 1e-9:
         return

@@ -21,7 +21,7 @@ from trainwell.watching.rules.evidence import (
 
 def judge_losses(history: History) -> Iterable[Finding]:
     """The kind of the loss, and its factor."""
-    yield from list(_kind(history)) or _misses_the_point(history)
+    yield from list(_kind(history)) or list(_misses_the_point(history)) or _leaves_out(history)
     yield from _reduction(history)
 
 
@@ -141,6 +141,24 @@ def _misses_the_point(history: History) -> Iterable[Finding]:
             remedy="Square errors, or take their absolute values, before they are averaged.",
             reference="Bishop 1995, chapter 6",
         )
+
+
+def _leaves_out(history: History) -> Iterable[Finding]:
+    """Outputs that never enter the loss."""
+    known = [r.outputs for r in history.readings[:6] if r.outputs is not None]
+    idle = [int(o.idle) for o in known if math.isfinite(o.idle)]
+    if len(idle) < 4 or min(idle) < 1:
+        return
+    yield Finding(
+        code="wrong_loss",
+        severity="warning",
+        step=history.step,
+        evidence={"outputs": known[0].columns, "without_gradient": min(idle)},
+        cause=f"{min(idle)} of {known[0].columns} outputs have no gradient for any example: the "
+        "loss leaves them out, and nothing is learned for them.",
+        remedy="Let each output enter the loss once; look for an index that is written twice.",
+        reference="Bishop 1995, chapter 6",
+    )
 
 
 def _predicts_classes(history: History) -> bool:

@@ -35,6 +35,8 @@ def _always_in_training(history: History) -> Iterable[Finding]:
             reference="PyTorch documentation of functional.dropout",
             source=calls.line,
         )
+    elif _is_drawn(history):
+        yield _report_chance(history)
     if calls.batch_statistics:
         yield Finding(
             code="batchnorm_misuse",
@@ -47,6 +49,33 @@ def _always_in_training(history: History) -> Iterable[Finding]:
             reference="Ioffe & Szegedy 2015",
             source=calls.line,
         )
+
+
+def _is_drawn(history: History) -> bool:
+    """Whether predictions of a model that learns from targets differ from pass to pass.
+
+    What reproduces its inputs may well draw its codes, as a variational autoencoder does.
+    """
+    probe, told = history.probe, history.epochs
+    variation = probe.variation if probe is not None else math.nan
+    predicts = history.is_classification or history.facts.task == "regression"
+    return variation > 0.05 and predicts and bool(told or history.modes.passes_in_eval)
+
+
+def _report_chance(history: History) -> Finding:
+    probe = history.probe
+    variation = probe.variation if probe is not None else math.nan
+    return Finding(
+        code="eval_mode_bug",
+        severity="warning",
+        step=history.step,
+        evidence={"variation": variation},
+        cause="In evaluation mode two passes of the same examples give outputs that differ by "
+        f"{100 * variation:.0f} % of their standard deviation: something is drawn by chance in "
+        "each prediction.",
+        remedy="Unless predictions are to be drawn, let noise and masks depend on self.training.",
+        reference="PyTorch documentation of Module.eval",
+    )
 
 
 def _mode(history: History) -> Iterable[Finding]:

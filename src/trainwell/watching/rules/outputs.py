@@ -92,6 +92,13 @@ def _activation(history: History) -> Iterable[Finding]:
             "own softmax to them, so it cannot get near zero.",
             "Give the loss the scores before the softmax.",
         )
+    elif history.facts.ends_constant:
+        yield _activation_finding(
+            history,
+            "The outputs come out of a normalisation of single numbers, each of which becomes the "
+            "same constant.",
+            "Put the normalisation before the last layer.",
+        )
     else:
         yield from _bounded(history, activation)
 

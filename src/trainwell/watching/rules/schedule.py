@@ -57,6 +57,20 @@ def _suspect_square(history: History, rates: Sequence[float]) -> Suspicion:
     )
 
 
+def _suspect_slow_cycle(history: History, rates: Sequence[float]) -> Suspicion:
+    """A cycle laid out for batches, of which each epoch makes one step."""
+    rise = history.top_rate - rates[0]
+    epochs = len(history.epochs)
+    by_epoch = 4 <= epochs < len(rates) / 4 and len(set(rates)) <= epochs + 2
+    if not (rise > 0 and by_epoch and max(rates) - rates[0] < 0.02 * rise):
+        return None
+    return (
+        f"The one-cycle schedule is to rise to {history.top_rate:g}, but after {epochs} epochs the "
+        f"rate is {rates[-1]:.2g}: it changes once an epoch where it counts batches.",
+        "Call scheduler.step() after each batch, or give it the number of epochs.",
+    )
+
+
 def _suspect_growth(history: History, rates: Sequence[float]) -> Suspicion:
     grows = rates[-1] > 20 * rates[0] > 0 and rates[-1] >= 0.99 * max(rates)
     # A warm-up that has not ended looks the same, but for the loss.
@@ -115,6 +129,7 @@ def _suspect_long_warmup(history: History, rates: Sequence[float]) -> Suspicion:
 _SUSPECTS: tuple[Callable[[History, Sequence[float]], Suspicion], ...] = (
     _suspect_below_zero,
     _suspect_square,
+    _suspect_slow_cycle,
     _suspect_growth,
     _suspect_resets,
     _suspect_early_end,
