@@ -25,6 +25,9 @@ DROPOUT = nn.modules.dropout._DropoutNd  # pyright: ignore[reportPrivateUsage]
 RECURRENT = nn.RNNBase
 
 
+_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+
+
 @dataclass(frozen=True)
 class Facts:
     """What holds for the whole training.
@@ -48,6 +51,7 @@ class Facts:
         norms_by_batch: Whether a batch normalisation keeps no running statistics.
         recurrent: Whether there is a recurrent layer.
         embeds: Whether the first layer looks up an embedding.
+        embeddings: Names of the weights of embeddings.
         normalises_inputs: Whether the first layer normalises.
         task: As the user said it, else empty.
         loss_name: Name of the class or function of the loss that was given, else empty.
@@ -84,6 +88,7 @@ class Facts:
     norms_by_batch: bool = False
     recurrent: bool = False
     embeds: bool = False
+    embeddings: tuple[str, ...] = ()
     normalises_inputs: bool = False
     task: str = ""
     loss_name: str = ""
@@ -132,7 +137,10 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         norms=sum(isinstance(m, NORMS) for m in leaves),
         norms_by_batch=any(isinstance(m, BATCH_NORM) and m.running_mean is None for m in leaves),
         recurrent=any(isinstance(m, RECURRENT | nn.RNNCellBase) for m in leaves),
-        embeds=isinstance(first, nn.Embedding | nn.EmbeddingBag),
+        embeddings=tuple(
+            f"{name}.weight" for name, m in model.named_modules() if isinstance(m, _EMBEDDINGS)
+        ),
+        embeds=isinstance(first, _EMBEDDINGS),
         normalises_inputs=isinstance(first, NORMS),
         task=task or "",
         loss_name=getattr(loss_fn, "__name__", type(loss_fn).__name__) if loss_fn else "",

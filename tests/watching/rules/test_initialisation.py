@@ -41,6 +41,15 @@ def alike() -> nn.Module:
     return model
 
 
+def normed(scale: float) -> nn.Module:
+    """The scales of all normalisations begin with one number."""
+    model = mlp(20, 5, depth=3, between=lambda: nn.LayerNorm(32))
+    for layer in model:
+        if isinstance(layer, nn.LayerNorm):
+            nn.init.constant_(layer.weight, scale)
+    return model
+
+
 CASES = {
     "all weights the same": Twins(
         "bad_init",
@@ -49,6 +58,10 @@ CASES = {
     ),
     "weights of a thousandth": Twins("bad_init", Program(lambda: drawn(1e-3), BLOBS, epochs=4),
                                      HEALTHY),
+    "scales of nought": Twins(
+        "bad_init", Program(lambda: normed(0.0), BLOBS, epochs=6),
+        Program(lambda: normed(1.0), BLOBS, epochs=6),
+    ),
     "weights of one": Twins("bad_init", Program(lambda: drawn(1.5), BLOBS, epochs=4), HEALTHY),
 }  # fmt: skip
 

@@ -8,7 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.watching.programs import Program, adam, blobs, mlp, sgd, stripes, waves
+from tests.watching.programs import (
+    Program,
+    Recurrent,
+    adam,
+    blobs,
+    echoes,
+    mlp,
+    sgd,
+    stripes,
+    waves,
+)
 from tests.watching.rules.histories import INPUTS, codes, history, readings
 from tests.watching.rules.twins import Twins, assert_named, assert_silent
 
@@ -27,10 +37,21 @@ def uneven() -> tuple[Tensor, Tensor]:
     return x * torch.logspace(-2, 3, 20), y
 
 
+def sensors(scale: float) -> tuple[Tensor, Tensor]:
+    """Sequences, of which one feature may be in another unit than the others."""
+    x, y = echoes()
+    return x * torch.tensor([1.0, 1.0, scale]) + torch.tensor([0.0, 0.0, 100 * (scale - 1)]), y
+
+
 CASES = {
     "raw bytes": Twins(
         "dtype_scale", Program(lambda: mlp(144, 4), as_bytes(), optimizer=sgd(0.01), epochs=6),
         Program(lambda: mlp(144, 4), (stripes()[0].flatten(1), stripes()[1]), epochs=6),
+    ),
+    "sequences with one sensor in pascal": Twins(
+        "unnormalised_inputs",
+        Program(Recurrent, sensors(1000.0), optimizer=adam(1e-2), epochs=8),
+        Program(Recurrent, sensors(1.0), optimizer=adam(1e-2), epochs=16),
     ),
     "scaled twice": Twins(
         "dtype_scale", Program(lambda: mlp(20, 5), (BLOBS[0] / 1000, BLOBS[1]), epochs=6), HEALTHY

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.watching.programs import (
@@ -72,6 +72,28 @@ TWO = blobs(600, 6, 2)
 TWO_TRAIN, TWO_VALID = (TWO[0][:400], TWO[1][:400]), (TWO[0][400:], TWO[1][400:])
 
 
+class NextSymbol(nn.Module):
+    """Says the next one of seven symbols; attention may see it."""
+
+    def __init__(self, causal: bool) -> None:
+        super().__init__()
+        self.embedding, self.head, self.causal = nn.Embedding(7, 16), nn.Linear(16, 7), causal
+        self.places = nn.Parameter(0.1 * torch.randn(12, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.embedding(x) + self.places
+        h = h + functional.scaled_dot_product_attention(h, h, h, is_causal=self.causal)
+        return self.head(h).transpose(1, 2)
+
+
+def symbols() -> tuple[Tensor, Tensor]:
+    """Each symbol is the one before plus 1 or 2, and the target the next one."""
+    g = torch.Generator().manual_seed(12)
+    steps = torch.randint(1, 3, (300, 13), generator=g)
+    whole = steps.cumsum(1) % 7
+    return whole[:, :-1], whole[:, 1:]
+
+
 def filled() -> tuple[Tensor, Tensor]:
     """A fifth of the targets, of any rows, are one number in the midst of the others."""
     missing = torch.rand(400, 1, generator=torch.Generator().manual_seed(8)) < 0.2
@@ -110,6 +132,13 @@ def in_order(data: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 CASES = {
+    "attention to the symbol that is asked for": Twins(
+        "label_leak",
+        Program(lambda: NextSymbol(causal=False), symbols(), optimizer=adam(1e-2), epochs=10,
+                tell="all"),
+        Program(lambda: NextSymbol(causal=True), symbols(), optimizer=adam(1e-2), epochs=10,
+                tell="all"),
+    ),
     "sorted by class": Twins(
         "no_shuffle", Program(lambda: mlp(20, 5), ordered((X, Y)), shuffle=False, epochs=4),
         Program(lambda: mlp(20, 5), (X, Y), shuffle=False, epochs=6),

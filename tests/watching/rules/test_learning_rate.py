@@ -65,7 +65,29 @@ def line(optimizer: torch.optim.Optimizer, steps: int) -> Any:
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
 
 
+class Cycle(torch.optim.lr_scheduler.OneCycleLR):
+    """Laid out for all steps; may make one of them only in so many calls."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, steps: int, calls: int) -> None:
+        self.calls, self.called = calls, -1
+        super().__init__(
+            optimizer, 0.3, total_steps=steps + 1, div_factor=100, cycle_momentum=False
+        )
+
+    def step(self, epoch: int | None = None) -> None:
+        self.called += 1
+        if self.called % self.calls == 0:
+            super().step(epoch)
+
+
 CASES = {
+    "a cycle of which an epoch is one step": Twins(
+        "lr_schedule",
+        Program(lambda: mlp(20, 5), BLOBS, schedule=lambda o: Cycle(o, 8 * 38, 38), epochs=8,
+                batch=16, valid=blobs()),
+        Program(lambda: mlp(20, 5), BLOBS, schedule=lambda o: Cycle(o, 8 * 38, 1), epochs=8,
+                batch=16, valid=blobs()),
+    ),
     "a rate of thirty": Twins(
         "lr_too_high", Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(30.0), epochs=4), HEALTHY
     ),

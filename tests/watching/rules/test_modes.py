@@ -40,6 +40,21 @@ def by_batch(x: Tensor, model: nn.Module) -> Tensor:
     return functional.batch_norm(x, None, None, training=True)
 
 
+class Noise(nn.Module):
+    """Noise in training, or always."""
+
+    def __init__(self, always: bool) -> None:
+        super().__init__()
+        self.always = always
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.6 * torch.randn_like(x) if self.always or self.training else x
+
+
+def noisy(always: bool) -> nn.Module:
+    return nn.Sequential(Noise(always), mlp(20, 5))
+
+
 class Functional(nn.Module):
     """A network with one function between its layers."""
 
@@ -89,6 +104,11 @@ CASES = {
         Program(lambda: Functional(by_batch), BLOBS, epochs=8),
         Program(lambda: Functional(lambda x, _: functional.layer_norm(x, x.shape[1:])), BLOBS,
                 epochs=8),
+    ),
+    "noise of one's own that never stops": Twins(
+        "eval_mode_bug",
+        Program(lambda: noisy(True), BLOBS, valid=blobs(), tell="all", epochs=8),
+        Program(lambda: noisy(False), BLOBS, valid=blobs(), tell="all", epochs=8),
     ),
 }  # fmt: skip
 

@@ -69,6 +69,13 @@ def diverge(outputs: Tensor, targets: Tensor) -> Tensor:
 LABELS, SIGNS, COUNTS = several_labels(), signs(), counts()
 
 
+def one_of_two(outputs: Tensor, targets: Tensor) -> Tensor:
+    first = functional.mse_loss(outputs[:, 0], targets[:, 0])
+    return first + functional.mse_loss(outputs[:, 0], targets[:, 0])
+
+
+TWO = WAVES[0], torch.cat([WAVES[1], WAVES[0][:, :1] * WAVES[0][:, 1:2]], 1)
+
 CASES = {
     "softmax before a cross-entropy": Twins(
         "output_activation", Program(lambda: mlp(20, 5, last=nn.Softmax(1)), BLOBS, epochs=6),
@@ -132,6 +139,17 @@ CASES = {
                 epochs=100, batch=600, tell="all"),
         Program(lambda: mlp(4, 1), WAVES, lambda o, y: (o - y).abs().mean(), adam(1e-2),
                 epochs=100, batch=600, tell="all"),
+    ),
+    "a layer norm of the only output": Twins(
+        "output_activation",
+        Program(lambda: mlp(4, 1, last=nn.LayerNorm(1)), WAVES, functional.mse_loss, adam(1e-2),
+                epochs=6, tell="all"),
+        REGRESSION,
+    ),
+    "an output that never enters the loss": Twins(
+        "wrong_loss",
+        Program(lambda: mlp(4, 2), TWO, one_of_two, adam(1e-2), epochs=8, tell="all"),
+        Program(lambda: mlp(4, 2), TWO, functional.mse_loss, adam(1e-2), epochs=8, tell="all"),
     ),
     "logarithms taken for rates": Twins(
         "wrong_loss",

@@ -33,6 +33,24 @@ class Cut(nn.Module):
         return self.head(code.detach() if self.cuts else code)
 
 
+class Gated(nn.Module):
+    """A gate of its own, which is a parameter or a mere tensor."""
+
+    def __init__(self, registers: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(20, 16), nn.Linear(16, 5)
+        gate = torch.zeros(1, requires_grad=True)
+        self.gate = nn.Parameter(gate.detach()) if registers else gate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.gate * torch.relu(self.first(x)))
+
+
+def endless(outputs: Tensor, targets: Tensor) -> Tensor:
+    """A score that is to be made large, and has no upper bound."""
+    return -(outputs * targets + outputs**2).sum(1).mean()
+
+
 class OwnReLU(torch.autograd.Function):
     """A ReLU whose backward pass may have a wrong sign."""
 
@@ -118,6 +136,16 @@ CASES = {
         "gradient_ascent",
         Program(lambda: mlp(20, 5), BLOBS, lambda o, y: -functional.cross_entropy(o, y), epochs=4),
         HEALTHY,
+    ),
+    "a tensor that is no parameter": Twins(
+        "frozen_params",
+        Program(lambda: Gated(registers=False), BLOBS, epochs=6),
+        Program(lambda: Gated(registers=True), BLOBS, optimizer=sgd(0.3), epochs=12),
+    ),
+    "a score that is minimised as a loss": Twins(
+        "gradient_ascent",
+        Program(lambda: mlp(4, 1), waves(), endless, adam(0.01), epochs=20, tell="all"),
+        Program(lambda: mlp(4, 1), waves(), functional.mse_loss, adam(0.01), epochs=12, tell="all"),
     ),
     "the optimiser maximises": Twins(
         "gradient_ascent",

@@ -73,14 +73,13 @@ def _scale(history: History) -> Iterable[Finding]:
     if first is None or first.step > 2 or young:
         return
     sizes = history.facts.first_sizes
+    # Rows of an embedding are not summed over.
+    drawn = set(history.facts.trainable) - set(history.facts.embeddings)
     gains = {
         p.name: sizes[p.name] * math.sqrt(p.fan_in)
         for p in weights(first)
-        if p.fan_in > 1 and sizes.get(p.name, 0.0) > 0 and p.name in history.facts.trainable
+        if p.fan_in > 1 and sizes.get(p.name, 0.0) > 0 and p.name in drawn
     }
-    if history.facts.embeds:
-        # Rows of an embedding are not summed over.
-        gains = dict(list(gains.items())[1:])
     hidden = list(gains.values())[:-1] or list(gains.values())
     if not hidden:
         return

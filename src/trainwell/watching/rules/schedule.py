@@ -61,8 +61,8 @@ def _suspect_slow_cycle(history: History, rates: Sequence[float]) -> Suspicion:
     """A cycle laid out for batches, of which each epoch makes one step."""
     rise = history.top_rate - rates[0]
     epochs = len(history.epochs)
-    by_epoch = 4 <= epochs < len(rates) / 4 and len(set(rates)) <= epochs + 2
-    if not (rise > 0 and by_epoch and max(rates) - rates[0] < 0.02 * rise):
+    by_epoch = 6 <= epochs < len(rates) / 4 and len(set(rates)) <= epochs + 2
+    if not (rise > 0 and by_epoch and max(rates) - rates[0] < 0.05 * rise):
         return None
     return (
         f"The one-cycle schedule is to rise to {history.top_rate:g}, but after {epochs} epochs the "
