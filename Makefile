@@ -21,9 +21,9 @@ test-fast: .venv/.dev
 test-models: .venv/.dev
 	TRAINWELL_EVERY_MODEL=1 $(PYTEST) tests/models
 
-# Also all programs of the corpus of faulty trainings: a quarter of an hour.
+# Also every planted fault and every program of the corpus of faulty trainings: half an hour.
 test-corpus: .venv/.dev
-	TRAINWELL_EVERY_PROGRAM=1 $(PYTEST) tests/benchmarks/test_corpus.py
+	TRAINWELL_EVERY_PROGRAM=1 $(PYTEST) tests/benchmarks/test_corpus.py tests/checks/test_planted_faults.py
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
