@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from tests.checks.initial_state.ordinary_programs import digits, mlp
 from trainwell.checks.given import subject_of
@@ -35,3 +36,27 @@ def test_a_check_whose_passes_would_take_too_long_is_left_out() -> None:
     quick, *slow = run_checks(subject(), checks, limit=60.0).verdicts
     assert not quick.skipped
     assert slow[-1].skipped == "left out, to stay within 60 s"
+
+
+class Laborious(nn.Module):
+    """Multiplies large matrices for each example, and counts the examples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.examples = mlp((64, 32, 10)), [0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.examples[0] += len(x)
+        for _ in range(len(x)):
+            torch.ones(700, 700) @ torch.ones(700, 700)
+        return self.inner(x)
+
+
+def test_a_first_pass_that_would_take_too_long_is_not_begun() -> None:
+    model = Laborious()
+    laborious = subject_of(model, digits(), loss_fn=nn.CrossEntropyLoss())
+    before = model.examples[0]
+    report = run_checks(laborious, [check for check in CHECKS if check.is_cheap], limit=0.1)
+    skipped = {verdict.check for verdict in report.verdicts if "stay within" in verdict.skipped}
+    assert {"initial weights", "initial loss", "activations"} <= skipped
+    assert model.examples[0] == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -81,6 +82,7 @@ class Subject:
             the model as they are.
         title: For people, such as `"mlp on digits"`.
         seed: From which checks derive their random numbers.
+        seconds: That all checks together may take.
     """
 
     model: nn.Module
@@ -103,6 +105,7 @@ class Subject:
     is_prepared: bool = False
     title: str = ""
     seed: int = 0
+    seconds: float = math.inf
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     _seen: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 

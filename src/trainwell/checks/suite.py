@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trainwell.checks.data.augmentation import check_augmentation
 from trainwell.checks.data.balance import check_balance
@@ -23,7 +23,7 @@ from trainwell.checks.initial_state.activations import check_activations
 from trainwell.checks.initial_state.batch_normalisation import check_batch_normalisation
 from trainwell.checks.initial_state.dropout_strength import check_dropout_strength
 from trainwell.checks.initial_state.evaluation_mode import check_evaluation_mode
-from trainwell.checks.initial_state.first_pass import first_pass
+from trainwell.checks.initial_state.first_pass import first_pass, first_pass_size
 from trainwell.checks.initial_state.given_optimizer import check_given_optimizer
 from trainwell.checks.initial_state.gradient_scale import check_gradient_scale
 from trainwell.checks.initial_state.initial_loss import check_initial_loss
@@ -54,6 +54,7 @@ class NamedCheck:
         is_cheap: Whether `fit` makes it before every training.
         needs_healthy_data: Whether it runs the model on the data, which data at fault would spoil.
         judges_data: Whether an error that it finds makes the data unfit to be run through a model.
+        needs_pass: Whether it looks at the first pass of the model.
         passes: Forward passes that it makes besides the first one, at most.
     """
 
@@ -62,6 +63,7 @@ class NamedCheck:
     is_cheap: bool = False
     needs_healthy_data: bool = True
     judges_data: bool = False
+    needs_pass: bool = False
     passes: int = 0
 
 
@@ -77,19 +79,19 @@ CHECKS: tuple[NamedCheck, ...] = (
     NamedCheck("near duplicates", check_near_duplicates),
     NamedCheck("label noise", check_label_noise),
     NamedCheck("augmentation", check_augmentation),
-    NamedCheck("initial weights", check_initial_weights, is_cheap=True),
-    NamedCheck("initial loss", check_initial_loss, is_cheap=True),
-    NamedCheck("loss and targets", check_loss_fits, is_cheap=True),
-    NamedCheck("loss over a batch", check_loss_reduction, is_cheap=True),
-    NamedCheck("range of the outputs", check_output_range, is_cheap=True),
-    NamedCheck("activations", check_activations, is_cheap=True),
-    NamedCheck("gradient in the layers", check_gradient_scale, is_cheap=True),
-    NamedCheck("parameters", check_parameters, is_cheap=True, passes=8),
-    NamedCheck("trained parameters", check_trained_parameters, is_cheap=True),
-    NamedCheck("evaluation mode", check_evaluation_mode, is_cheap=True, passes=12),
-    NamedCheck("batch normalisation", check_batch_normalisation, is_cheap=True),
-    NamedCheck("dropout", check_dropout_strength, is_cheap=True),
-    NamedCheck("optimiser", check_given_optimizer, is_cheap=True),
+    NamedCheck("initial weights", check_initial_weights, is_cheap=True, needs_pass=True),
+    NamedCheck("initial loss", check_initial_loss, is_cheap=True, needs_pass=True),
+    NamedCheck("loss and targets", check_loss_fits, is_cheap=True, needs_pass=True),
+    NamedCheck("loss over a batch", check_loss_reduction, is_cheap=True, needs_pass=True),
+    NamedCheck("range of the outputs", check_output_range, is_cheap=True, needs_pass=True),
+    NamedCheck("activations", check_activations, is_cheap=True, needs_pass=True),
+    NamedCheck("gradient in the layers", check_gradient_scale, is_cheap=True, needs_pass=True),
+    NamedCheck("parameters", check_parameters, is_cheap=True, needs_pass=True, passes=8),
+    NamedCheck("trained parameters", check_trained_parameters, is_cheap=True, needs_pass=True),
+    NamedCheck("evaluation mode", check_evaluation_mode, is_cheap=True, needs_pass=True, passes=12),
+    NamedCheck("batch normalisation", check_batch_normalisation, is_cheap=True, needs_pass=True),
+    NamedCheck("dropout", check_dropout_strength, is_cheap=True, needs_pass=True),
+    NamedCheck("optimiser", check_given_optimizer, is_cheap=True, needs_pass=True),
     NamedCheck("gradients", look_at_gradients),
     NamedCheck("tiny subset", check_tiny_subset),
     NamedCheck("learning rate", check_learning_rate),
@@ -107,6 +109,7 @@ def run_checks(
         limit: Seconds after which no further one is begun, nor one whose passes would take longer.
     """
     began, watch = time.monotonic(), Stopwatch()
+    subject = replace(subject, seconds=limit)
     verdicts: list[Verdict] = []
     is_data_healthy = True
     with state_as_found(subject.model, subject.optimizer, subject.seed, subject.device):
@@ -114,7 +117,7 @@ def run_checks(
             if check.needs_healthy_data and not is_data_healthy:
                 verdicts.append(skip(check.name, "the data must be mended first"))
                 continue
-            if watch.read() + check.passes * _seconds_of_pass(subject) > limit:
+            if watch.read() + _expect_seconds(check, subject) > limit:
                 verdicts.append(skip(check.name, f"left out, to stay within {limit:g} s"))
                 continue
             said = _make(check, subject)
@@ -124,10 +127,14 @@ def run_checks(
     return CheckReport(tuple(verdicts), subject.title, time.monotonic() - began)
 
 
-def _seconds_of_pass(subject: Subject) -> float:
-    """0 where none was made."""
+def _expect_seconds(check: NamedCheck, subject: Subject) -> float:
+    """That its passes will take at most."""
+    if not (check.needs_pass or check.passes) or math.isinf(subject.seconds):
+        return 0.0
     made = subject.already(first_pass)
-    return made.seconds if made is not None else 0.0
+    if made is None:
+        return subject.once(first_pass_size).seconds
+    return check.passes * made.seconds
 
 
 def _make(check: NamedCheck, subject: Subject) -> Sequence[Verdict]:

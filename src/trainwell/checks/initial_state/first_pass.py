@@ -18,6 +18,8 @@ from trainwell.nn.objective import OwnObjective
 MULTIPLICATIONS = 1.5e9
 FEWEST, MOST = 16, 128
 """A pass sees so many examples, so that it takes about so many multiplications."""
+BOTH_WAYS = 3
+"""Forward and backward pass take about so many times the forward pass."""
 Stage = Literal["model", "loss", "backward"]
 
 
@@ -61,19 +63,30 @@ class FirstPass:
         return self.failed is None
 
 
-def sample_size(subject: Subject) -> int:
-    """How many examples a pass sees: fewer of a large model, so that it takes no time.
+@dataclass(frozen=True)
+class Size:
+    """Of the first pass.
 
-    Args:
-        subject: Asked by `subject.once(sample_size)`.
+    Attributes:
+        examples: That it sees: fewer of a large model, so that it takes no time.
+        seconds: That it will take about, backward pass included.
     """
+
+    examples: int
+    seconds: float
+
+
+def first_pass_size(subject: Subject) -> Size:
+    """Tries two examples; asked by `subject.once(first_pass_size)`."""
     inputs, _ = subject.batch(2, "sample size")
+    watch = Stopwatch()
     try:
         each = count_multiplications(subject.replica(), inputs) / len(inputs)
     except Exception:
         # What fails here fails again where it is told.
-        return FEWEST
-    return max(FEWEST, min(MOST, int(MULTIPLICATIONS / max(1.0, each))))
+        return Size(FEWEST, 0.0)
+    examples = max(FEWEST, min(MOST, int(MULTIPLICATIONS / max(1.0, each))))
+    return Size(examples, BOTH_WAYS * watch.read() * examples / len(inputs))
 
 
 @torch.no_grad()
@@ -109,7 +122,7 @@ def first_pass(subject: Subject) -> FirstPass:
     model = subject.replica()
     for parameter in model.parameters():
         parameter.grad = None
-    inputs, targets = subject.batch(subject.once(sample_size), "first pass")
+    inputs, targets = subject.batch(subject.once(first_pass_size).examples, "first pass")
     stage: Stage = "model"
     raw, loss = None, None
     record = Record()

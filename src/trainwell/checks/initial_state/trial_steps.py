@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
-from trainwell.checks.initial_state.first_pass import first_pass
+from trainwell.checks.initial_state.first_pass import BOTH_WAYS, first_pass
 from trainwell.checks.subject import Subject
 from trainwell.errors import ModelError
 
@@ -38,12 +38,15 @@ def trial_steps(subject: Subject) -> Trial:
     """Moves a replica along its gradients where weights look as if they could not; else nothing.
 
     Weights that are zero on purpose, as in the last layer of a residual branch (Zhang et al. 2019,
-    Goyal et al. 2017), move after a step or two; others never do.
+    Goyal et al. 2017), move after a step or two; others never do. Steps that would take longer than
+    all checks may are not made.
 
     Args:
         subject: Asked by `subject.once(trial_steps)`.
     """
     first = subject.once(first_pass)
+    if STEPS * BOTH_WAYS * first.seconds > subject.seconds:
+        return Trial((), (), ())
     gradients = first.gradients
     still = [n for n, p in _weights(first.model).items() if gradients.get(n) == 0 and p.numel() > 1]
     alike = [n for n, p in _weights(first.model).items() if has_alike_units(p)]
