@@ -275,44 +275,6 @@ def gradients_averaged_over_entries(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, loss_fn, data, epochs=7, update=step)
 
 
-class OwnElu(Function):
-    """An exponential linear unit; below nought its derivative is what it gives, plus 1."""
-
-    @staticmethod
-    def forward(ctx: Any, inputs: Tensor, adds: bool) -> Tensor:
-        given = torch.where(inputs > 0, inputs, torch.expm1(inputs))
-        ctx.save_for_backward(given)
-        ctx.adds = adds
-        return given
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (given,) = ctx.saved_tensors
-        slope = torch.where(given > 0, 1.0, given + 1 if ctx.adds else given)
-        return gradient * slope, None
-
-
-class Elu(nn.Module):
-    def __init__(self, adds: bool) -> None:
-        super().__init__()
-        self.adds = adds
-
-    def forward(self, x: Tensor) -> Tensor:
-        return OwnElu.apply(x, self.adds)
-
-
-@faulty("bikes-own-elu-lacks-its-one", "wrong_backward", subtle=True, learns=0.6, version=4)
-def own_elu_lacks_its_one(watch: Watch, faulty: bool) -> Outcome:
-    """ELU'(x) is ELU(x) + 1 below nought; without the 1 it is negative there."""
-
-    def activation() -> Elu:
-        return Elu(adds=not faulty)
-
-    model = mlp(6, 32, 32, 32, 32, 1, activation=activation)
-    optimizer = Adam(model.parameters(), lr=0.003)
-    return train(watch, model, optimizer, nn.MSELoss(), bikes(), epochs=15, told="data")
-
-
 class OwnSquares(Function):
     """The mean squared error, whose derivative may be that of the targets."""
 

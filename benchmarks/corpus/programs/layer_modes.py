@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, NAdam, RMSprop
 
-from benchmarks.corpus.further_architectures import GraphNetwork, normed_cnn
+from benchmarks.corpus.further_architectures import GraphNetwork, cell_network, normed_cnn
 from benchmarks.corpus.further_tasks import (
     bikes,
     cells,
@@ -23,16 +23,6 @@ from benchmarks.corpus.loop import predict
 from benchmarks.corpus.more_tasks import map_inputs
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.training import label_f1, train
-
-
-def cell_network(norm: type[nn.Module]) -> nn.Sequential:
-    """Convolutions with one kind of norm or the other; a logit for each pixel."""
-    model = nn.Sequential()
-    for inputs in (1, 8):
-        model.append(nn.Conv2d(inputs, 8, 3, padding=1))
-        model.append(nn.GroupNorm(2, 8) if norm is nn.GroupNorm else norm(8))
-        model.append(nn.ReLU())
-    return model.append(nn.Conv2d(8, 1, 3, padding=1))
 
 
 @faulty("cells-batches-of-one-image", "batchnorm_misuse", learns=0.6, margin=0.05, version=4)
