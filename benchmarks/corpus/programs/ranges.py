@@ -24,7 +24,7 @@ from benchmarks.corpus.further_tasks import (
     turned,
 )
 from benchmarks.corpus.more_tasks import map_inputs
-from benchmarks.corpus.networks import LastState, mlp
+from benchmarks.corpus.networks import mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.training import train
 
@@ -71,7 +71,7 @@ def gravity_not_taken_off(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=7)
 
 
-@faulty("wine-proline-beside-hue", "unnormalised_inputs", learns=0.5, margin=0.1, version=4)
+@faulty("wine-proline-beside-hue", "unnormalised_inputs", learns=0.35, margin=0.1, version=4)
 def proline_beside_hue(watch: Watch, faulty: bool) -> Outcome:
     """How strong the wine is, by columns of which one goes up to 1,700 and most to 1."""
     raw, scaled = raw_wine(), standardise(raw_wine())
@@ -81,7 +81,7 @@ def proline_beside_hue(watch: Watch, faulty: bool) -> Outcome:
     data = replace(raw, x=x, y=y, x_valid=x_valid, y_valid=y_valid, task="regression")
     model = mlp(12, 24, 1)
     optimizer = RMSprop(model.parameters(), lr=0.003)
-    return train(watch, model, optimizer, nn.MSELoss(), data, epochs=25, batch_size=16)
+    return train(watch, model, optimizer, nn.MSELoss(), data, epochs=40, batch_size=16)
 
 
 @faulty("chirps-samples-of-sixteen-bits", "dtype_scale", learns=0.8, version=4)
@@ -113,7 +113,7 @@ def floats_are_not_divided(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, loss_fn, grey, epochs=5)
 
 
-@faulty("clocks-targets-made-whole-numbers", "dtype_scale", subtle=True, learns=0.8, version=4)
+@faulty("clocks-targets-made-whole-numbers", "dtype_scale", learns=0.8, version=4)
 def targets_made_whole_numbers(watch: Watch, faulty: bool) -> Outcome:
     """`torch.LongTensor(angles)`, as for classes: cosine and sine are cut to −1, 0 or 1."""
     data = clocks()
@@ -141,10 +141,9 @@ def validated_in_other_units(watch: Watch, faulty: bool) -> Outcome:
     data = demand()
     if faulty:
         data = replace(data, x_valid=100 * data.x_valid)
-    model = LastState(nn.GRU(1, 16, batch_first=True), 6)
-    optimizer = Adam(model.parameters(), lr=0.02)
-    data = map_inputs(data, lambda x: x[..., None])
-    return train(watch, model, optimizer, nn.MSELoss(), data, epochs=4, batch_size=16)
+    model = mlp(24, 48, 6, activation=nn.Tanh)
+    optimizer = Adam(model.parameters(), lr=0.005)
+    return train(watch, model, optimizer, nn.MSELoss(), data, epochs=10)
 
 
 @faulty("dots-bytes-that-wrap-around", "dtype_scale", subtle=True, learns=0.8, version=4)
