@@ -109,10 +109,10 @@ def adamw_bounces(watch: Watch, faulty: bool) -> Outcome:
 
 @faulty("motions-rmsprop-at-sgds-rate", "lr_too_high", learns=0.8, margin=0.1, version=4)
 def rmsprop_at_sgds_rate(watch: Watch, faulty: bool) -> Outcome:
-    """SGD was exchanged for RMSprop, and its 0.1 kept."""
+    """SGD was exchanged for RMSprop, and its 0.4 kept."""
     data = map_inputs(motions(), lambda x: x.transpose(1, 2).contiguous())
     model = motion_network()
-    optimizer = RMSprop(model.parameters(), lr=0.1 if faulty else 0.003)
+    optimizer = RMSprop(model.parameters(), lr=0.4 if faulty else 0.003)
     loss_fn = nn.CrossEntropyLoss()
     return train(watch, model, optimizer, loss_fn, data, epochs=8, told="batches")
 
@@ -200,7 +200,7 @@ def exponential_by_batch(watch: Watch, faulty: bool) -> Outcome:
 def plateau_in_the_mode_of_scores(watch: Watch, faulty: bool) -> Outcome:
     """`mode="max"` and a loss: each epoch that gets better counts as a bad one."""
     model = image_network(2)
-    optimizer = SGD(model.parameters(), lr=0.03, momentum=0.5)
+    optimizer = SGD(model.parameters(), lr=0.07, momentum=0.5)
     mode = "max" if faulty else "min"
     scheduler = ReduceLROnPlateau(optimizer, mode, factor=0.1, patience=0)
     return train(
