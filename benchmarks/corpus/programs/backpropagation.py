@@ -80,7 +80,6 @@ def zeroed_in_the_outer_loop(watch: Watch, faulty: bool) -> Outcome:
 @faulty(
     "passengers-zeroes-weights-but-no-biases",
     "missing_zero_grad",
-    subtle=True,
     learns=0.7,
     version=4,
 )
