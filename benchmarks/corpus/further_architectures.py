@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -144,12 +146,12 @@ def image_network(outputs: int, channels: int = 8, side: int = 12) -> nn.Sequent
     )
 
 
-def cell_network(norm: type[nn.Module] | None = None) -> nn.Sequential:
-    """Convolutions, perhaps with one kind of norm or the other; a logit for each pixel."""
+def cell_network(norm: Callable[[int], nn.Module] | None = None) -> nn.Sequential:
+    """Convolutions, perhaps with a norm of channels; a logit for each pixel."""
     model = nn.Sequential()
     for inputs in (1, 8):
         model.append(nn.Conv2d(inputs, 8, 3, padding=1))
         if norm is not None:
-            model.append(nn.GroupNorm(2, 8) if norm is nn.GroupNorm else norm(8))
+            model.append(norm(8))
         model.append(nn.ReLU())
     return model.append(nn.Conv2d(8, 1, 3, padding=1))

@@ -245,7 +245,7 @@ def thermometers(count: int = 400) -> Data:
 @cache
 def groups(count: int = 1200) -> Data:
     """Five round clouds in a plane, which touch."""
-    x, y = datasets.make_blobs(count, 2, centers=5, cluster_std=1.6, random_state=17)
+    x, y = datasets.make_blobs(count, 2, centers=5, cluster_std=1.6, random_state=17)[:2]
     return standardise(split(torch.tensor(x, dtype=torch.float32), torch.tensor(y), "multiclass"))
 
 

@@ -106,16 +106,14 @@ def zeroes_weights_but_no_biases(watch: Watch, faulty: bool) -> Outcome:
 
 @faulty("demand-manual-optimisation-forgets-it", "missing_zero_grad", learns=0.7, version=4)
 def manual_optimisation_forgets_it(watch: Watch, faulty: bool) -> Outcome:
-    """Two optimisers, taken over by hand from a trainer that zeroed for one of itself."""
+    """A step by hand in a trainer that zeroes only where it makes the step itself."""
     model = mlp(24, 48, 6)
-    body, head = SGD(model[0].parameters(), lr=0.02), SGD(model[2].parameters(), lr=0.02)
     optimizer = SGD(model.parameters(), lr=0.05, momentum=0.5)
     loss_fn = nn.L1Loss()
 
     def update(xb: Tensor, yb: Tensor) -> tuple[Tensor, Tensor]:
         if not faulty:
-            body.zero_grad()
-            head.zero_grad()
+            optimizer.zero_grad()
         outputs = model(xb)
         loss = loss_fn(outputs, yb)
         loss.backward()

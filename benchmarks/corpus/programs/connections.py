@@ -120,8 +120,8 @@ class HookedFeatures(nn.Module):
 def features_from_a_hook(watch: Watch, faulty: bool) -> Outcome:
     """`activation[name] = output.detach()`, as one keeps features to look at them."""
     model = HookedFeatures(detaches=faulty)
-    optimizer = Adam(model.parameters(), lr=0.01)
-    return train(watch, model, optimizer, nn.CrossEntropyLoss(), dots(), epochs=7)
+    optimizer = Adam(model.parameters(), lr=0.002)
+    return train(watch, model, optimizer, nn.CrossEntropyLoss(), dots(), epochs=8)
 
 
 class Checkpointed(nn.Module):
@@ -143,12 +143,19 @@ class Checkpointed(nn.Module):
 def checkpoint_of_plain_inputs(watch: Watch, faulty: bool) -> Outcome:
     """A reentrant checkpoint derives nothing where no input asks for a gradient."""
     model = Checkpointed(old=faulty)
-    optimizer = AdamW(model.parameters(), lr=0.003)
+    optimizer = AdamW(model.parameters(), lr=0.002)
     loss_fn = nn.CrossEntropyLoss()
-    return train(watch, model, optimizer, loss_fn, chirps(), epochs=6, told="batches")
+    return train(watch, model, optimizer, loss_fn, chirps(), epochs=7, told="batches")
 
 
-@faulty("passengers-answers-rounded-in-the-loss", "detach_inplace", learns=0.7, version=4)
+@faulty(
+    "passengers-answers-rounded-in-the-loss",
+    "detach_inplace",
+    "frozen_params",
+    "wrong_loss",
+    learns=0.7,
+    version=4,
+)
 def answers_rounded_in_the_loss(watch: Watch, faulty: bool) -> Outcome:
     """The share of wrong answers as the loss, and `requires_grad_` to make `backward` run."""
     model = nn.Sequential(*mlp(5, 24, 1), nn.Sigmoid())

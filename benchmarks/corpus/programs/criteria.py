@@ -112,7 +112,15 @@ def rows_against_columns(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, loss_fn, bikes(), epochs=12)
 
 
-@faulty("dots-nll-of-probabilities", "wrong_loss", subtle=True, learns=0.8, margin=0.05, version=4)
+@faulty(
+    "dots-nll-of-probabilities",
+    "wrong_loss",
+    "output_activation",
+    subtle=True,
+    learns=0.8,
+    margin=0.05,
+    version=4,
+)
 def nll_of_probabilities(watch: Watch, faulty: bool) -> Outcome:
     """`NLLLoss` of a softmax without its logarithm: what is quite wrong hardly counts."""
     model = image_network(4)

@@ -99,9 +99,9 @@ def a_single_neuron(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, loss_fn, xor(), epochs=12, batch_size=20)
 
 
-@faulty("clocks-two-channels-and-two-units", "underfitting", learns=0.8, version=4)
-def two_channels_and_two_units(watch: Watch, faulty: bool) -> Outcome:
-    """Images are averaged to nine places before a layer of two units."""
+@faulty("clocks-two-units-see-four-places", "underfitting", learns=0.8, version=4)
+def two_units_see_four_places(watch: Watch, faulty: bool) -> Outcome:
+    """Images are averaged to four places before a layer of two units."""
     model = image_network(2)
     if faulty:
         model = nn.Sequential(nn.AvgPool2d(6), nn.Flatten(), nn.Linear(4, 2), nn.ReLU())

@@ -236,4 +236,4 @@ def few_that_fall(watch: Watch, faulty: bool) -> Outcome:
     model = sound_network()
     optimizer = Adam(model.parameters(), lr=0.002)
     loss_fn = nn.CrossEntropyLoss(None if faulty else balance(data, 3))
-    return train(watch, model, optimizer, loss_fn, data, epochs=4, metric=balanced_accuracy)
+    return train(watch, model, optimizer, loss_fn, data, epochs=6, metric=balanced_accuracy)

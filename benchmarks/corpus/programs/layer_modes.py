@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ def batches_of_one_image(watch: Watch, faulty: bool) -> Outcome:
     for part in (x, x_valid):
         part[::3] = 2 * part[::3] + 2
     data = type(data)(x, data.y, x_valid, data.y_valid, data.task)
-    model = cell_network(nn.BatchNorm2d if faulty else nn.GroupNorm)
+    model = cell_network(nn.BatchNorm2d if faulty else partial(nn.GroupNorm, 2))
     optimizer = Adam(model.parameters(), lr=0.003)
     return train(
         watch,
@@ -76,7 +77,7 @@ def checkpoint_of_parameters_only(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, loss_fn, data, epochs=12, infer=infer)
 
 
-@faulty("bikes-norm-of-two-rows-at-a-time", "batchnorm_misuse", subtle=True, learns=0.5, version=4)
+@faulty("bikes-norm-of-two-rows-at-a-time", "batchnorm_misuse", subtle=True, learns=0.35, version=4)
 def norm_of_two_rows_at_a_time(watch: Watch, faulty: bool) -> Outcome:
     """Gradients of eight micro-batches are gathered, but each is normed by its own two rows."""
     norm = nn.BatchNorm1d if faulty else nn.LayerNorm

@@ -101,7 +101,7 @@ def counts_in_the_hundreds(watch: Watch, faulty: bool) -> Outcome:
 def rare_prior_in_every_layer(watch: Watch, faulty: bool) -> Outcome:
     """The bias −4.6 of a detector's last layer (Lin et al., 2017) was given to all of them."""
     model = cell_network()
-    for layer in model if faulty else model[-1:]:
+    for layer in list(model) if faulty else [model[-1]]:
         if isinstance(layer, nn.Conv2d) and layer.bias is not None:
             nn.init.constant_(layer.bias, -4.6)
     optimizer = Adam(model.parameters(), lr=0.01)
@@ -166,15 +166,20 @@ def state_drawn_too_wide(watch: Watch, faulty: bool) -> Outcome:
     """Weights between states of deviation 1: the tanh units flip between −1 and 1."""
     model = LastState(nn.RNN(8, 48, batch_first=True), 10)
     if faulty:
-        nn.init.normal_(model.recurrent.weight_hh_l0)
-        nn.init.normal_(model.recurrent.weight_ih_l0)
+        nn.init.normal_(model.recurrent.get_parameter("weight_hh_l0"))
+        nn.init.normal_(model.recurrent.get_parameter("weight_ih_l0"))
     optimizer = Adam(model.parameters(), lr=0.003)
     loss_fn = nn.CrossEntropyLoss()
     return train(watch, model, optimizer, loss_fn, digit_rows(), epochs=5, clip=1.0)
 
 
 @faulty(
-    "parity-bytes-into-sigmoids", "saturated_units", "unnormalised_inputs", learns=0.85, version=4
+    "parity-bytes-into-sigmoids",
+    "saturated_units",
+    "unnormalised_inputs",
+    "dtype_scale",
+    learns=0.85,
+    version=4,
 )
 def bytes_into_sigmoids(watch: Watch, faulty: bool) -> Outcome:
     """Sums over 64 pixels up to 255 leave each sigmoid at 0 or at 1."""
@@ -304,9 +309,10 @@ def own_entropy_without_a_floor(watch: Watch, faulty: bool) -> Outcome:
 def relu_state_without_clipping(watch: Watch, faulty: bool) -> Outcome:
     """A ReLU recurrence whose weights nearly double the state at each of 24 steps."""
     model = LastState(nn.RNN(1, 24, nonlinearity="relu", batch_first=True), 6)
-    nn.init.eye_(model.recurrent.weight_hh_l0)
+    between = model.recurrent.get_parameter("weight_hh_l0")
+    nn.init.eye_(between)
     if faulty:
-        model.recurrent.weight_hh_l0.data.mul_(1.8)
+        between.data.mul_(1.8)
     optimizer = RMSprop(model.parameters(), lr=0.002)
     data = map_inputs(demand(), lambda x: x[..., None])
     return train(watch, model, optimizer, nn.MSELoss(), data, epochs=8, told="batches")

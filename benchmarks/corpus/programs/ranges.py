@@ -71,7 +71,7 @@ def gravity_not_taken_off(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=7)
 
 
-@faulty("wine-proline-beside-hue", "unnormalised_inputs", learns=0.35, margin=0.1, version=4)
+@faulty("wine-proline-beside-hue", "unnormalised_inputs", learns=0.25, margin=0.1, version=4)
 def proline_beside_hue(watch: Watch, faulty: bool) -> Outcome:
     """How strong the wine is, by columns of which one goes up to 1,700 and most to 1."""
     raw, scaled = raw_wine(), standardise(raw_wine())
@@ -84,7 +84,9 @@ def proline_beside_hue(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.MSELoss(), data, epochs=40, batch_size=16)
 
 
-@faulty("chirps-samples-of-sixteen-bits", "dtype_scale", learns=0.8, version=4)
+@faulty(
+    "chirps-samples-of-sixteen-bits", "dtype_scale", "unnormalised_inputs", learns=0.8, version=4
+)
 def samples_of_sixteen_bits(watch: Watch, faulty: bool) -> Outcome:
     """A sound file is read as int16 and made float without a division by 32,768."""
     data = chirps()
@@ -100,7 +102,14 @@ def samples_of_sixteen_bits(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, loss_fn, map_inputs(data, read), epochs=6)
 
 
-@faulty("turned-floats-are-not-divided", "dtype_scale", learns=0.6, margin=0.1, version=4)
+@faulty(
+    "turned-floats-are-not-divided",
+    "dtype_scale",
+    "unnormalised_inputs",
+    learns=0.6,
+    margin=0.1,
+    version=4,
+)
 def floats_are_not_divided(watch: Watch, faulty: bool) -> Outcome:
     """`ToTensor` divides bytes by 255, which training images are no more after a filter."""
     data = turned()

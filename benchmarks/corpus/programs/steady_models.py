@@ -273,7 +273,7 @@ def states_at_their_ends(watch: Watch, faulty: bool) -> Outcome:
 def echo_state(watch: Watch, faulty: bool) -> Outcome:
     """A wide random recurrence stays as it is (Jaeger, 2001); only its reader learns."""
     model = LastState(nn.RNN(8, 96, batch_first=True), 10)
-    nn.init.orthogonal_(model.recurrent.weight_hh_l0)
+    nn.init.orthogonal_(model.recurrent.get_parameter("weight_hh_l0"))
     model.recurrent.requires_grad_(False)
     optimizer = Adam(model.head.parameters(), lr=0.01)
     return train(watch, model, optimizer, nn.CrossEntropyLoss(), digit_rows(), epochs=6)
