@@ -10,13 +10,11 @@ from torch.optim import SGD, Adam, AdamW, RMSprop
 from benchmarks.corpus.further_architectures import (
     GraphNetwork,
     NamePieces,
-    cell_network,
     image_network,
     motion_network,
 )
 from benchmarks.corpus.further_tasks import (
     bikes,
-    cells,
     clocks,
     demand,
     dots,
@@ -32,7 +30,7 @@ from benchmarks.corpus.loop import accuracy
 from benchmarks.corpus.more_tasks import map_inputs
 from benchmarks.corpus.networks import mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
-from benchmarks.corpus.training import label_f1, train
+from benchmarks.corpus.training import train
 
 
 @faulty(
@@ -202,27 +200,3 @@ def mean_divided_by_the_hours(watch: Watch, faulty: bool) -> Outcome:
         return loss / outputs.numel() if faulty else loss
 
     return train(watch, model, optimizer, loss_fn, demand(), epochs=12, told="data")
-
-
-@faulty("cells-summed-over-the-image", "loss_reduction", learns=0.8, version=4)
-def summed_over_the_image(watch: Watch, faulty: bool) -> Outcome:
-    """`loss.sum((1, 2, 3)).mean()`: 256 pixels add up, at a rate for their mean."""
-    model = cell_network()
-    optimizer = SGD(model.parameters(), lr=0.3, momentum=0.9)
-    criterion = nn.BCEWithLogitsLoss(reduction="none")
-
-    def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
-        losses = criterion(outputs, targets)
-        return losses.sum((1, 2, 3)).mean() if faulty else losses.mean()
-
-    return train(
-        watch,
-        model,
-        optimizer,
-        loss_fn,
-        cells(),
-        epochs=7,
-        batch_size=16,
-        told="data",
-        metric=label_f1,
-    )

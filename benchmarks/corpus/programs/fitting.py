@@ -61,7 +61,7 @@ def sixty_sounds_by_heart(watch: Watch, faulty: bool) -> Outcome:
     data = data.head(60) if faulty else data
     model = sound_network()
     optimizer = Adam(model.parameters(), lr=0.003)
-    epochs, size = (60, 12) if faulty else (5, 32)
+    epochs, size = (40, 12) if faulty else (5, 32)
     return train(
         watch,
         model,
@@ -162,7 +162,7 @@ def dropout_after_every_layer(watch: Watch, faulty: bool) -> Outcome:
         if isinstance(layer, nn.ReLU):
             model.append(nn.Dropout(0.6 if faulty else 0.05))
     optimizer = Adam(model.parameters(), lr=0.005)
-    return train(watch, model, optimizer, nn.CrossEntropyLoss(), dots(), epochs=8)
+    return train(watch, model, optimizer, nn.CrossEntropyLoss(), dots(), epochs=6)
 
 
 @faulty("halves-squares-of-all-weights-added", "over_regularised", learns=0.5, version=4)

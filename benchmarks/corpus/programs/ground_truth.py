@@ -67,18 +67,6 @@ def labels_of_a_weary_clerk(watch: Watch, faulty: bool) -> Outcome:
     return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=8)
 
 
-@faulty("bikes-index-reset-on-one-side", "corrupted_labels", learns=0.5, margin=0.3, version=4)
-def index_reset_on_one_side(watch: Watch, faulty: bool) -> Outcome:
-    """A table was shuffled, and its counts were joined by the old row numbers."""
-    data = bikes()
-    if faulty:
-        rows = torch.randperm(len(data.y), generator=random(432))
-        data = replace(data, y=data.y[rows])
-    model = mlp(6, 64, 64, 1)
-    optimizer = AdamW(model.parameters(), lr=0.005)
-    return train(watch, model, optimizer, nn.MSELoss(), data, epochs=12)
-
-
 @faulty(
     "passengers-unknown-means-dead",
     "corrupted_labels",

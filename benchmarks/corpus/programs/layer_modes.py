@@ -7,7 +7,6 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import SGD, Adam, AdamW, NAdam, RMSprop
 
 from benchmarks.corpus.further_architectures import GraphNetwork, cell_network, normed_cnn
@@ -172,27 +171,6 @@ def training_set_to_false(watch: Watch, faulty: bool) -> Outcome:
 
     loss_fn = nn.CrossEntropyLoss()
     return train(watch, model, optimizer, loss_fn, dots(), epochs=12, infer=infer, told="batches")
-
-
-class AlwaysDropping(nn.Module):
-    """Bikes, with functional dropout whose switch is given or left at its default."""
-
-    def __init__(self, always: bool) -> None:
-        super().__init__()
-        self.first, self.second = nn.Linear(6, 64), nn.Linear(64, 32)
-        self.head, self.always = nn.Linear(32, 1), always
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = torch.relu(self.second(torch.relu(self.first(x))))
-        return self.head(functional.dropout(hidden, 0.5, training=self.always or self.training))
-
-
-@faulty("bikes-functional-dropout-by-default", "eval_mode_bug", subtle=True, learns=0.6, version=4)
-def functional_dropout_by_default(watch: Watch, faulty: bool) -> Outcome:
-    """`F.dropout(x, 0.5)` drops unless it is told not to."""
-    model = AlwaysDropping(always=faulty)
-    optimizer = Adam(model.parameters(), lr=0.005)
-    return train(watch, model, optimizer, nn.MSELoss(), bikes(), epochs=15)
 
 
 @faulty("papers-validated-while-dropping", "eval_mode_bug", subtle=True, learns=0.7, version=4)

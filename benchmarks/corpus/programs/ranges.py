@@ -6,15 +6,14 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
+from torch.optim import SGD, Adagrad, Adam, AdamW
 
-from benchmarks.corpus.data import raw_wine, standardise, standardise_targets
+from benchmarks.corpus.data import standardise, standardise_targets
 from benchmarks.corpus.further_architectures import image_network, motion_network, sound_network
 from benchmarks.corpus.further_tasks import (
     chirps,
     clocks,
     demand,
-    dots,
     groups,
     motions,
     passengers,
@@ -69,19 +68,6 @@ def gravity_not_taken_off(watch: Watch, faulty: bool) -> Outcome:
     model = motion_network()
     optimizer = AdamW(model.parameters(), lr=0.005)
     return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=7)
-
-
-@faulty("wine-proline-beside-hue", "unnormalised_inputs", learns=0.25, margin=0.1, version=4)
-def proline_beside_hue(watch: Watch, faulty: bool) -> Outcome:
-    """How strong the wine is, by columns of which one goes up to 1,700 and most to 1."""
-    raw, scaled = raw_wine(), standardise(raw_wine())
-    y, y_valid = scaled.x[:, :1], scaled.x_valid[:, :1]
-    source = raw if faulty else scaled
-    x, x_valid = source.x[:, 1:], source.x_valid[:, 1:]
-    data = replace(raw, x=x, y=y, x_valid=x_valid, y_valid=y_valid, task="regression")
-    model = mlp(12, 24, 1)
-    optimizer = RMSprop(model.parameters(), lr=0.003)
-    return train(watch, model, optimizer, nn.MSELoss(), data, epochs=40, batch_size=16)
 
 
 @faulty(
@@ -153,19 +139,3 @@ def validated_in_other_units(watch: Watch, faulty: bool) -> Outcome:
     model = mlp(24, 48, 6, activation=nn.Tanh)
     optimizer = Adam(model.parameters(), lr=0.005)
     return train(watch, model, optimizer, nn.MSELoss(), data, epochs=10)
-
-
-@faulty("dots-bytes-that-wrap-around", "dtype_scale", subtle=True, learns=0.8, version=4)
-def bytes_that_wrap_around(watch: Watch, faulty: bool) -> Outcome:
-    """Brightened by half in bytes: what passes 255 begins again at 0."""
-    data = dots()
-
-    def brighten(x: Tensor) -> Tensor:
-        level = (100 + 110 * x).clamp(0, 255).round()
-        level = 1.5 * level
-        return ((level % 256 if faulty else level.clamp(max=255)) - 150) / 80
-
-    model = image_network(4)
-    optimizer = RMSprop(model.parameters(), lr=0.002)
-    loss_fn = nn.CrossEntropyLoss()
-    return train(watch, model, optimizer, loss_fn, map_inputs(data, brighten), epochs=8)

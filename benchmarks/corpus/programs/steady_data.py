@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, NAdam, RMSprop
+from torch.optim import SGD, Adam, AdamW, RMSprop
 
 from benchmarks.corpus.data import Data, random, standardise, standardise_targets
 from benchmarks.corpus.further_architectures import (
@@ -34,7 +34,6 @@ from benchmarks.corpus.further_tasks import (
     passengers,
     raw_bikes,
     thermometers,
-    turned,
     xor,
 )
 from benchmarks.corpus.loop import balanced_accuracy
@@ -108,14 +107,6 @@ def rolled_about(watch: Watch, faulty: bool) -> Outcome:
 
     loss_fn = nn.CrossEntropyLoss()
     return train(watch, model, optimizer, loss_fn, dots(), epochs=10, augment=augment)
-
-
-@healthy("turned-some-digits-look-alike-both-ways", learns=0.65, version=4)
-def some_digits_look_alike_both_ways(watch: Watch, faulty: bool) -> Outcome:
-    """Noughts and eights turned by a half are what they were: the loss stays far above nought."""
-    model = image_network(4, side=8)
-    optimizer = NAdam(model.parameters(), lr=0.003)
-    return train(watch, model, optimizer, nn.CrossEntropyLoss(), turned(), epochs=5)
 
 
 @healthy("names-smoothed-labels-of-a-third", learns=0.65, version=4)

@@ -18,12 +18,10 @@ from benchmarks.corpus.further_architectures import (
 )
 from benchmarks.corpus.further_tasks import (
     additions,
-    cells,
     chirps,
     clocks,
     demand,
     digit_rows,
-    dots,
     groups,
     halves,
     motions,
@@ -37,7 +35,7 @@ from benchmarks.corpus.further_tasks import (
 from benchmarks.corpus.more_tasks import map_inputs
 from benchmarks.corpus.networks import LastState, mlp
 from benchmarks.corpus.program import Outcome, Watch, healthy
-from benchmarks.corpus.training import label_f1, position_accuracy, train
+from benchmarks.corpus.training import position_accuracy, train
 
 
 class Dropping(nn.Module):
@@ -139,29 +137,6 @@ def channels_weighed_by_sigmoids(watch: Watch, faulty: bool) -> Outcome:
     model = Squeezed()
     optimizer = Adam(model.parameters(), lr=0.005)
     return train(watch, model, optimizer, nn.CrossEntropyLoss(), data, epochs=8)
-
-
-@healthy("cells-kernels-with-holes", learns=0.75, version=4)
-def kernels_with_holes(watch: Watch, faulty: bool) -> Outcome:
-    """Dilated convolutions, and a last bias that says how rare cells are."""
-    model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU())
-    for holes in (2, 1):
-        model.extend([nn.Conv2d(8, 8, 3, padding=holes, dilation=holes), nn.ReLU()])
-    last = nn.Conv2d(8, 1, 1)
-    last.bias.data.fill_(-1.6) if last.bias is not None else None
-    model.append(last)
-    optimizer = RMSprop(model.parameters(), lr=0.003)
-    return train(
-        watch,
-        model,
-        optimizer,
-        nn.BCEWithLogitsLoss(),
-        cells(),
-        epochs=8,
-        batch_size=16,
-        told="data",
-        metric=label_f1,
-    )
 
 
 @healthy("turned-groups-of-channels-normed", learns=0.65, version=4)
@@ -305,24 +280,3 @@ def lengths_apart_from_directions(watch: Watch, faulty: bool) -> Outcome:
         weight_norm(layer)
     optimizer = SGD(model.parameters(), lr=0.2)
     return train(watch, model, optimizer, nn.BCEWithLogitsLoss(), passengers(), epochs=12)
-
-
-@healthy("dots-counted-by-a-sum", learns=0.7, version=4)
-def counted_by_a_sum(watch: Watch, faulty: bool) -> Outcome:
-    """Scores are minus the squared gap between a sum over the image and each number."""
-
-    class Counting(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.marks = nn.Sequential(
-                nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1), nn.ReLU()
-            )
-            self.scale = nn.Parameter(torch.tensor(0.3))
-
-        def forward(self, x: Tensor) -> Tensor:
-            total = self.scale * self.marks(x).sum((1, 2, 3))[:, None]
-            return -((total - torch.arange(1.0, 5.0)) ** 2)
-
-    model = Counting()
-    optimizer = Adam(model.parameters(), lr=0.003)
-    return train(watch, model, optimizer, nn.CrossEntropyLoss(), dots(), epochs=9)

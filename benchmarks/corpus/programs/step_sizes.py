@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from torch import nn
-from torch.optim import SGD, Adam, AdamW, NAdam, RMSprop
+from torch.optim import SGD, Adam, AdamW, RMSprop
 from torch.optim.lr_scheduler import (
-    CosineAnnealingLR,
     ExponentialLR,
     LambdaLR,
     ReduceLROnPlateau,
@@ -205,30 +204,4 @@ def plateau_in_the_mode_of_scores(watch: Watch, faulty: bool) -> Outcome:
     scheduler = ReduceLROnPlateau(optimizer, mode, factor=0.1, patience=0)
     return train(
         watch, model, optimizer, nn.MSELoss(), clocks(), epochs=10, after_epoch=scheduler.step
-    )
-
-
-@faulty("cells-cosine-down-in-one-epoch", "lr_schedule", learns=0.7, version=4)
-def cosine_down_in_one_epoch(watch: Watch, faulty: bool) -> Outcome:
-    """`T_max` is one epoch's batches only, where the rate then rests."""
-    model = cell_network()
-    optimizer = NAdam(model.parameters(), lr=0.005)
-    total = 18 if faulty else 18 * 7
-    scheduler = CosineAnnealingLR(optimizer, total)
-
-    def follow() -> None:
-        if scheduler.last_epoch < total:
-            scheduler.step()
-
-    return train(
-        watch,
-        model,
-        optimizer,
-        nn.BCEWithLogitsLoss(),
-        cells(),
-        epochs=7,
-        batch_size=16,
-        told="data",
-        metric=label_f1,
-        after_batch=follow,
     )
