@@ -256,8 +256,3 @@ def alcohol() -> Data:
     return Data(
         data.x[:, 1:], data.x[:, :1], data.x_valid[:, 1:], data.x_valid[:, :1], "regression"
     )
-
-
-def to_images(data: Data, side: int) -> Data:
-    x, x_valid = (part.reshape(-1, 1, side, side) for part in (data.x, data.x_valid))
-    return replace(data, x=x, x_valid=x_valid)

@@ -128,7 +128,7 @@ def nll_of_probabilities(watch: Watch, faulty: bool) -> Outcome:
 
 
 @faulty(
-    "clocks-loss-of-the-first-row", "wrong_loss", subtle=True, learns=0.85, margin=0.04, version=4
+    "clocks-loss-of-the-first-row", "wrong_loss", subtle=True, learns=0.85, margin=0.03, version=4
 )
 def loss_of_the_first_row(watch: Watch, faulty: bool) -> Outcome:
     """`outputs[0]` and `targets[0]`, left from when the loop had batches of one."""

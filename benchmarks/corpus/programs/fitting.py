@@ -74,7 +74,14 @@ def sixty_sounds_by_heart(watch: Watch, faulty: bool) -> Outcome:
     )
 
 
-@faulty("passengers-a-number-for-each-ticket", "overfitting", subtle=True, learns=0.75, version=4)
+@faulty(
+    "passengers-a-number-for-each-ticket",
+    "overfitting",
+    subtle=True,
+    learns=0.75,
+    margin=0.03,
+    version=4,
+)
 def a_number_for_each_ticket(watch: Watch, faulty: bool) -> Outcome:
     """The ticket, of which there are two hundred, as as many columns, for 150 rows."""
     data = passengers().head(150)
