@@ -18,6 +18,8 @@ RECORD = HERE / "frozen.json"
 SHARED = (
     "architectures.py",
     "data.py",
+    "further_architectures.py",
+    "further_tasks.py",
     "loop.py",
     "more_architectures.py",
     "more_tasks.py",
