@@ -39,24 +39,25 @@ def test_a_check_whose_passes_would_take_too_long_is_left_out() -> None:
 
 
 class Laborious(nn.Module):
-    """Multiplies large matrices for each example, and counts the examples."""
+    """Multiplies large matrices for each example; all copies together count the examples."""
+
+    examples = 0
 
     def __init__(self) -> None:
         super().__init__()
-        self.inner, self.examples = mlp((64, 32, 10)), [0]
+        self.inner = mlp((64, 32, 10))
 
     def forward(self, x: Tensor) -> Tensor:
-        self.examples[0] += len(x)
+        scores = self.inner(x)
+        Laborious.examples += len(x)
         for _ in range(len(x)):
             torch.ones(700, 700) @ torch.ones(700, 700)
-        return self.inner(x)
+        return scores
 
 
 def test_a_first_pass_that_would_take_too_long_is_not_begun() -> None:
-    model = Laborious()
-    laborious = subject_of(model, digits(), loss_fn=nn.CrossEntropyLoss())
-    before = model.examples[0]
+    laborious = subject_of(Laborious(), digits(), loss_fn=nn.CrossEntropyLoss())
     report = run_checks(laborious, [check for check in CHECKS if check.is_cheap], limit=0.1)
     skipped = {verdict.check for verdict in report.verdicts if "stay within" in verdict.skipped}
     assert {"initial weights", "initial loss", "activations"} <= skipped
-    assert model.examples[0] == before
+    assert Laborious.examples <= 4  # to see whether it runs, and how long it takes
