@@ -62,6 +62,9 @@ def resolve_compilation(
     trial = copy.deepcopy(model)
     with RunRandomness(recipe.seed, batch.inputs.device):
         plain = _Timed(make_objective(trial, loss), trial, resolved, batch)
+        # The first pass pays for set-up as well: where it is quick enough, no other is needed.
+        if plain.run() * batches_in_all < WORTH_SECONDS:
+            return resolved
         if plain.measure(TRIALS) * batches_in_all < WORTH_SECONDS:
             return resolved
         key = describe_machine(model, batch.inputs, resolved)
@@ -87,8 +90,8 @@ class _Timed:
         self.objective, self.model, self.resolved, self.batch = objective, model, resolved, batch
 
     def measure(self, passes: int) -> float:
-        """Median seconds of passes after a first one, which pays for set-up."""
-        return statistics.median([self.run() for _ in range(passes + 1)][1:])
+        """Median seconds of passes."""
+        return statistics.median(self.run() for _ in range(passes))
 
     def run(self) -> float:
         """Seconds of one pass."""

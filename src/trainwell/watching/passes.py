@@ -18,6 +18,7 @@ from torch.func import functional_call
 
 from trainwell.tracing.tensors import first_tensor
 from trainwell.watching.activations import ForwardProbe
+from trainwell.watching.facts import BATCH_NORM, DROPOUT
 from trainwell.watching.guard import Guard
 from trainwell.watching.hooks import ModuleHook
 from trainwell.watching.undisturbed import copy_loss, untouched_randomness
@@ -124,6 +125,7 @@ class HookedPasses:
         self._was_training = self._since_occasion = True
         self._armed = False
         self._root_hooks: list[Any] = []
+        self._differing = [m for m in model.modules() if isinstance(m, DROPOUT | BATCH_NORM)]
         hook = ModuleHook(model, self._enter)
         self._entry = guard("hooks", model.register_forward_pre_hook, hook, with_kwargs=True)
 
@@ -167,7 +169,8 @@ class HookedPasses:
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not torch.is_grad_enabled():
             self.evaluated = args
-            if module.training:
+            # A mode that is set on the model alone does not reach its layers.
+            if module.training or any(m.training for m in self._differing):
                 self.counts.in_training += 1
                 self.counts.occasions += self._since_occasion
                 self._since_occasion = False

@@ -298,6 +298,7 @@ class Watcher:
 
     def _end_window(self) -> None:
         if not self.budget.affords(self._judging_cost):
+            self._window = len(self._losses) + 16  # asking on every step would cost more
             return
         start = self.budget.meter()
         self._flush()

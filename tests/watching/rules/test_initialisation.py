@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from tests.watching.programs import Program, blobs, mlp, waves
+from tests.watching.programs import Program, adam, blobs, mlp, waves
 from tests.watching.rules.histories import (
     FACTS,
     NAMES,
@@ -50,6 +50,25 @@ def normed(scale: float) -> nn.Module:
     return model
 
 
+class Speller(nn.Module):
+    """Reads symbols, whose vectors begin with a deviation."""
+
+    def __init__(self, deviation: float) -> None:
+        super().__init__()
+        self.embedding, self.cells = nn.Embedding(9, 12), nn.GRU(12, 24, batch_first=True)
+        self.head = nn.Linear(24, 2)
+        nn.init.normal_(self.embedding.weight, std=deviation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cells(self.embedding(x))[0][:, -1])
+
+
+def spellings() -> tuple[Tensor, Tensor]:
+    """Whether there are more low symbols than high ones."""
+    x = torch.randint(9, (500, 10), generator=torch.Generator().manual_seed(13))
+    return x, ((x < 4).sum(1) > (x > 4).sum(1)).long()
+
+
 CASES = {
     "all weights the same": Twins(
         "bad_init",
@@ -61,6 +80,10 @@ CASES = {
     "scales of nought": Twins(
         "bad_init", Program(lambda: normed(0.0), BLOBS, epochs=6),
         Program(lambda: normed(1.0), BLOBS, epochs=6),
+    ),
+    "embeddings far apart": Twins(
+        "bad_init", Program(lambda: Speller(40.0), spellings(), optimizer=adam(1e-2), epochs=5),
+        Program(lambda: Speller(1.0), spellings(), optimizer=adam(1e-2), epochs=12),
     ),
     "weights of one": Twins("bad_init", Program(lambda: drawn(1.5), BLOBS, epochs=4), HEALTHY),
 }  # fmt: skip

@@ -22,6 +22,7 @@ from tests.watching.programs import (
     convnet,
     echoes,
     mlp,
+    rings,
     sgd,
     stripes,
     waves,
@@ -61,6 +62,11 @@ def by(optimizer: torch.optim.Optimizer, factor: float) -> Any:
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor)
 
 
+def warm_up(optimizer: torch.optim.Optimizer, steps: int) -> Any:
+    rise = torch.optim.lr_scheduler.LambdaLR
+    return rise(optimizer, lambda step: min((step + 1) / steps, 1.0))
+
+
 def line(optimizer: torch.optim.Optimizer, steps: int) -> Any:
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
 
@@ -87,6 +93,27 @@ CASES = {
                 batch=16, valid=blobs()),
         Program(lambda: mlp(20, 5), BLOBS, schedule=lambda o: Cycle(o, 8 * 38, 1), epochs=8,
                 batch=16, valid=blobs()),
+    ),
+    "AdamW with a rate of one": Twins(
+        "lr_too_high",
+        Program(lambda: mlp(4, 1), waves(), functional.mse_loss,
+                lambda m: torch.optim.AdamW(m.parameters(), lr=1.0), epochs=10),
+        Program(lambda: mlp(4, 1), waves(), functional.mse_loss,
+                lambda m: torch.optim.AdamW(m.parameters(), lr=3e-3), epochs=10),
+    ),
+    "plain descent at a thousandth": Twins(
+        "lr_too_low",
+        Program(lambda: mlp(2, 2, activation=nn.Tanh), rings(), optimizer=sgd(0.001, momentum=0.0),
+                give=True, epochs=10),
+        Program(lambda: mlp(2, 2, activation=nn.Tanh), rings(), optimizer=sgd(0.5, momentum=0.0),
+                give=True, epochs=20),
+    ),
+    "a warm-up that is longer than the training": Twins(
+        "lr_schedule",
+        Program(lambda: mlp(2, 2), rings(), optimizer=sgd(0.1), schedule=lambda o: warm_up(o, 4000),
+                epochs=8, valid=rings()),
+        Program(lambda: mlp(2, 2), rings(), optimizer=sgd(0.1), schedule=lambda o: warm_up(o, 40),
+                epochs=16, valid=rings()),
     ),
     "a rate of thirty": Twins(
         "lr_too_high", Program(lambda: mlp(20, 5), BLOBS, optimizer=sgd(30.0), epochs=4), HEALTHY

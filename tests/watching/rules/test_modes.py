@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import trainwell as tw
 from tests.watching.programs import Program, blobs, convnet, mlp, sgd, stripes
 from tests.watching.rules.histories import FACTS, OUTPUTS, codes, history, readings, standing
 from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
@@ -121,6 +122,32 @@ def test_the_fault_is_named(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_its_healthy_twin_is_left_alone(name: str) -> None:
     assert_silent(CASES[name])
+
+
+@pytest.mark.parametrize(("whole", "expected"), [(False, True), (True, False)])
+def test_a_mode_that_is_set_on_the_model_alone_does_not_reach_its_layers(
+    whole: bool, expected: bool
+) -> None:
+    torch.manual_seed(0)
+    model = dropped()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watcher = tw.watch(model, optimizer, on_finding=lambda finding: None)
+    for step in range(60):
+        rows = slice(step % 10 * 50, step % 10 * 50 + 50)
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(BLOBS[0][rows]), BLOBS[1][rows])
+        loss.backward()
+        optimizer.step()
+        watcher.step(loss)
+        if step % 10 == 9:
+            with torch.no_grad():
+                if whole:
+                    model.eval()
+                else:
+                    model.training = False
+                model(BLOBS[0])
+            model.train()
+    assert ("eval_mode_bug" in [finding.code for finding in watcher.findings()]) == expected
 
 
 WITH_DROPOUT = replace(FACTS, dropout=0.3)

@@ -14,6 +14,7 @@ from trainwell.watching.rules.evidence import ENOUGH_STEPS, middle, skill, weigh
 def judge_initialisation(history: History) -> Iterable[Finding]:
     """Symmetry and scale of the first weights."""
     found = [*_symmetry(history), *_nought(history), *_silent_norms(history)]
+    found += _far_embeddings(history)
     yield from found[:1]
     if not found:
         yield from _scale(history)
@@ -64,6 +65,19 @@ def _silent_norms(history: History) -> Iterable[Finding]:
             {"normalisations": history.facts.norms},
             "The scales of all normalisations began at zero, so that nothing passes them.",
             "Begin scales at 1 and biases at 0: not every parameter of one dimension is a bias.",
+        )
+
+
+def _far_embeddings(history: History) -> Iterable[Finding]:
+    sizes = history.facts.first_sizes
+    far = [name for name in history.facts.embeddings if sizes.get(name, 0.0) > 10]
+    if far and skill(history) < 0.95:
+        yield _finding(
+            history,
+            {"root_mean_square": sizes[far[0]]},
+            f"The vectors of {far[0]} began with numbers of about {sizes[far[0]]:.3g}, where 1 is "
+            "usual: what comes after them saturates or is drowned out.",
+            "Draw embeddings with a standard deviation of 1 or less.",
         )
 
 

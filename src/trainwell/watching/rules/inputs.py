@@ -31,7 +31,7 @@ def judge_inputs(history: History) -> Iterable[Finding]:
         )
     elif facts.normalises_inputs or _are_normalised_inside(history):
         return
-    elif whole > 0.999 and low >= 0 and 100 < high <= 255 and std > 15:
+    elif _are_bytes(history) and whole > 0.999 and low >= 0 and 100 < high <= 255 and std > 15:
         yield _scale_finding(
             history, "warning", seen,
             f"The model sees raw bytes: whole numbers from {low:g} to {high:g}.",
@@ -48,6 +48,11 @@ def judge_inputs(history: History) -> Iterable[Finding]:
         yield from _features(history, seen, mean, std)
     yield from _targets(history)
     yield from _cut_to_integers(history)
+
+
+def _are_bytes(history: History) -> bool:
+    """Whether there are as many numbers as in the smallest picture, as far as is known."""
+    return history.data is None or history.data.features >= 16
 
 
 def _are_normalised_inside(history: History) -> bool:

@@ -223,7 +223,7 @@ def _shifted_labels(history: History) -> Iterable[Finding]:
     chance = history.chance / history.loss_factor
     # A few examples can be learned by heart with any labels.
     many = sum(train.seen) >= 100
-    empty = many and learned > 0.06 and valid.accuracy < base + 0.03 and valid.loss > 1.02 * chance
+    empty = many and learned > 0.06 and valid.accuracy < base + 0.03 and valid.loss > 1.05 * chance
     renamed = _find_renamed(history)
     if not (contradicts or empty or renamed):
         return

@@ -93,6 +93,8 @@ def _measure_steps(history: History) -> Steps:
 def _has_diverged(history: History) -> bool:
     trend = history.trend
     rises = trend.last > 1.5 * max(trend.start, 1e-12) and not _epochs_fall(history)
+    if trend.start <= 0:  # of a loss around nought, a factor says nothing
+        rises = trend.last - trend.start > max(abs(trend.start), 5 * trend.noise)
     return history.diverged or rises
 
 
@@ -156,6 +158,8 @@ def _usual_limit(history: History) -> float:
     """A learning rate that hardly any training of this kind can take."""
     if history.facts.optimizer in _DIVIDE_BY_SUMS:
         return 2.0
+    if "sparse" in history.facts.optimizer:  # of tables, of which each step meets a few rows
+        return 0.3
     return 0.03 if history.facts.adaptive else 1.0 * (1 - min(history.facts.momentum, 0.95))
 
 
@@ -170,11 +174,11 @@ def _too_low(history: History) -> Iterable[Finding]:
         small_rate = rate < 5e-3
     # A small step that goes on in one direction would be a larger one at no risk.
     turns = middle(r.turn for r in history.readings)
-    limit = 4e-4 if is_stuck(history) else 2e-4
-    if turns > 0.7 and is_stuck(history):
-        limit = 1e-3
+    small_rate |= is_stuck(history) and rate < 0.003 and _could_be_learned(history)
+    straight = turns > 0.7 and (is_stuck(history) or trend.fall < 0.2)
+    limit = 1e-3 if straight or small_rate else 4e-4 if is_stuck(history) else 2e-4
     slow = ratio < limit and ratio * trend.count < 0.25
-    steady = (turns > 0.2 and ratio < 1e-4) or (turns > 0.4 and is_stuck(history))
+    steady = straight or (turns > 0.2 and ratio < 1e-4) or (turns > 0.4 and is_stuck(history))
     if not (slow and (small_rate or steady)) or not gradients > 1e-9:
         return
     yield Finding(
@@ -188,6 +192,14 @@ def _too_low(history: History) -> Iterable[Finding]:
         remedy="Multiply the learning rate by 10, and again until the loss falls quickly.",
         reference="Bengio 2012 (Practical recommendations)",
     )
+
+
+def _could_be_learned(history: History) -> bool:
+    """Whether plain descent has learned nothing where neighbours tell nearly everything."""
+    data, facts = history.data, history.facts
+    if data is None or facts.adaptive or facts.momentum > 0:
+        return False
+    return max(data.neighbours, data.neighbour_fit) > 0.9
 
 
 def _slow_group(history: History) -> Iterable[Finding]:

@@ -94,7 +94,7 @@ def _has_no_accuracy(history: History, gaps: Gaps) -> bool:
 
 def _is_by_heart(history: History, gaps: Gaps) -> bool:
     if math.isfinite(gaps.accuracy):
-        far = gaps.accuracy > 0.15 and gaps.ratio > 2
+        far = gaps.accuracy > (0.15 if gaps.rise > 0.05 else 0.25) and gaps.ratio > 2
         return far or (gaps.rise > 0.25 and gaps.ratio > 1.6 and gaps.accuracy > 0.1)
     return gaps.rise > 0.5 and gaps.ratio > 4
 

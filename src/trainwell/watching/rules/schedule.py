@@ -114,6 +114,8 @@ def _suspect_early_end(history: History, rates: Sequence[float]) -> Suspicion:
 
 def _suspect_long_warmup(history: History, rates: Sequence[float]) -> Suspicion:
     peak, low = max(rates), 1e-4 if history.facts.adaptive else 5e-3
+    if history.initial_rate > 0:  # what the optimiser was given is where the warm-up leads
+        low = max(low, 0.2 * history.initial_rate)
     # How long a warm-up may take is a matter of the whole training, of which the epochs tell.
     known = len(history.epochs) >= 3 or len(rates) >= 2000
     rises = rates.index(peak) >= 0.9 * len(rates) and rates[0] < 0.1 * peak

@@ -14,7 +14,7 @@ def find_underfitting(history: History) -> Iterable[Finding]:
     """A plateau far above what the nearest neighbours achieve (Cover & Hart 1967)."""
     trend, data, facts = history.trend, history.data, history.facts
     still_falls = trend.late_fall > 0.03 or is_warming_up(history)
-    weighted = history.is_classification and not 0.8 < history.loss_factor < 1.25
+    weighted = not 0.8 < history.loss_factor < 1.25
     # Neighbours of examples as they are say little of those that are changed in training.
     changed = data is not None and data.changed > 0.5
     if data is None or changed or still_falls or weighted or skill(history) > 0.9:

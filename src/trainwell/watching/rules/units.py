@@ -56,6 +56,8 @@ def _dead(history: History) -> Iterable[Finding]:
     )
     if not dead or learned > (0.96 if first > 0.75 else 0.93):
         return
+    if share < 0.75 and _reaches_neighbours(history):
+        return
     yield Finding(
         code="dying_relu",
         severity="error" if learned < 0.5 else "warning",
@@ -68,6 +70,14 @@ def _dead(history: History) -> Iterable[Finding]:
         "leaky ReLU.",
         reference="Lu et al. 2019 (Dying ReLU)",
     )
+
+
+def _reaches_neighbours(history: History) -> bool:
+    """Whether a regression explains about what the nearest neighbours do: no unit is missing."""
+    data = history.data
+    if data is None or history.is_classification:
+        return False
+    return 1 - history.trend.level > data.neighbour_fit - 0.05
 
 
 def dead_at_start(history: History, name: str = "") -> float:
