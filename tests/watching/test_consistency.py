@@ -52,5 +52,27 @@ def test_dropout_in_training_mode_differs_from_pass_to_pass() -> None:
     assert measure_variation(model.eval(), torch.randn(20, 4)) == 0
 
 
+class Remembering(nn.Module):
+    """Adds up what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = torch.zeros(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = self.seen + x.mean(0)
+        return x + self.seen
+
+
+def test_a_model_that_remembers_is_not_taken_for_one_of_chance() -> None:
+    assert math.isnan(measure_variation(Remembering(), torch.randn(20, 4)))
+
+
+def test_targets_that_are_the_inputs_themselves_are_not_the_next_ones() -> None:
+    padded = torch.zeros(30, 12, dtype=torch.long)
+    padded[:, :2] = X[:, :2]
+    assert math.isnan(measure_foresight(Sequence(True, False), padded, padded))
+
+
 def test_a_model_that_does_not_take_the_examples_tells_nothing() -> None:
     assert math.isnan(measure_variation(nn.Linear(4, 3), torch.randn(20, 5)))

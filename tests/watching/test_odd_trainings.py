@@ -13,6 +13,7 @@ from torch.nn import functional
 import trainwell as tw
 from tests.watching.programs import blobs, mlp
 from trainwell.errors import ModelError
+from trainwell.watching.facts import collect_facts
 from trainwell.watching.watcher import Watcher
 
 INPUTS, LABELS = blobs()
@@ -210,3 +211,12 @@ def test_layers_that_were_forgotten_in_a_list_are_told_from_a_teacher_in_one() -
     torch.manual_seed(0)
     assert train(Student())[1] == []
     assert train(Forgotten())[1] == ["frozen_params"]
+
+
+def test_a_model_whose_normalisations_have_no_values_yet_is_watched() -> None:
+    model = nn.Sequential(nn.LazyLinear(8), nn.LazyBatchNorm1d(), nn.LazyLinear(8),
+                          nn.LazyBatchNorm1d(), nn.LazyLinear(5))  # fmt: skip
+    model(INPUTS[:2])
+    lazy = nn.Sequential(nn.LazyBatchNorm1d(), nn.LazyBatchNorm1d())
+    assert not collect_facts(lazy, None, None, None).norms_at_zero
+    assert not collect_facts(model, None, None, None).norms_at_zero

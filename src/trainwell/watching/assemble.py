@@ -134,7 +134,7 @@ def _outputs(numbers: Numbers) -> OutputReading | None:
                 zip(("minimum", "maximum", "std", "spread", "row_sum_error"), values, strict=True)
             )
             named["slope"] = numbers.get("slope", (UNKNOWN,))[0]
-            named["idle"] = numbers.get("idle", (UNKNOWN,))[0]
+            named["idle"] = frozenset(k for k, v in enumerate(numbers.get("idle", ())) if v > 0)
             whole = "whole targets" in numbers
             counts: dict[str, Any] = {}
             if "classes" in numbers:

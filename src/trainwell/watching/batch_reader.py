@@ -25,13 +25,22 @@ ENOUGH_GRADIENTS = 10
 class BatchReader:
     """Puts readings of batches into the ledger, and keeps some of their examples.
 
+    Args:
+        ledger: Takes the numbers.
+        guard: Calls what may fail.
+        examples: Keeps some rows.
+        are_sequences: Whether inputs of three axes are sequences.
+
     Attributes:
         graph: What the loss is made of; None where its graph was not seen.
         count: Batches read.
     """
 
-    def __init__(self, ledger: Ledger, guard: Guard, examples: Examples) -> None:
+    def __init__(
+        self, ledger: Ledger, guard: Guard, examples: Examples, are_sequences: bool
+    ) -> None:
         self._ledger, self._guard, self._examples = ledger, guard, examples
+        self._are_sequences = are_sequences
         self.graph: LossGraph | None = None
         self.count = 0
 
@@ -45,7 +54,7 @@ class BatchReader:
             shown = call.loss if call.loss is not None else loss
             self.graph = read_loss_graph(shown, out) or self.graph
         if seen is not None and (self.count < ALWAYS or self.count % 4 == 0):
-            self._guard("inputs", read_inputs, self._ledger, step, seen)
+            self._guard("inputs", read_inputs, self._ledger, step, seen, self._are_sequences)
         if out is not None:
             self._read_outputs(step, call, seen, out, first_tensor(targets))
         self.count += 1

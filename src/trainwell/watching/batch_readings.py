@@ -13,13 +13,18 @@ from trainwell.watching.loss_graph import LossGraph
 MAX_VALUES = 1 << 15
 MAX_ROWS = 1024
 MAX_CLASSES = 256
-MAX_FEATURES = 64
-"""Of a time step; what has more along its last axis is rather time itself."""
 
 
 @torch.no_grad()
-def read_inputs(ledger: Ledger, step: int, inputs: Tensor) -> None:
-    """Scale of the inputs: mean, deviation, range, whole numbers, and features among each other."""
+def read_inputs(ledger: Ledger, step: int, inputs: Tensor, are_sequences: bool = False) -> None:
+    """Scale of the inputs: mean, deviation, range, whole numbers, and features among each other.
+
+    Args:
+        ledger: Takes the numbers.
+        step: Of the training.
+        inputs: `(N, ...)`; features are looked at of `(N, F)`, and of sequences `(N, T, F)`.
+        are_sequences: Whether three axes are those of sequences.
+    """
     if not inputs.numel() or inputs.ndim < 1 or inputs.is_complex():
         return
     stride = -(-inputs.numel() // MAX_VALUES)
@@ -28,7 +33,7 @@ def read_inputs(ledger: Ledger, step: int, inputs: Tensor) -> None:
     low, high = torch.aminmax(values)
     whole = (values == values.round()).float().mean()
     parts = [mean, std, low, high, whole]
-    if values.ndim == 3 and values.shape[2] <= MAX_FEATURES:
+    if are_sequences and values.ndim == 3:
         values = values.flatten(0, 1)  # each time step is a row
     if values.ndim == 2 and len(values) >= 8 and values.shape[1] > 1:
         column_std, column_mean = torch.std_mean(values, dim=0, correction=0)
@@ -90,9 +95,9 @@ def read_outputs(
     slope = _read_slope(values, gradient, len(values))
     if slope is not None:
         ledger.put(step, "slope", (slope,))
-    if gradient is not None and gradient.shape == outputs.shape and 1 < columns <= MAX_CLASSES:
-        idle = (gradient == 0).flatten(1).all(0).sum() if outputs.ndim == 2 else low.new_zeros(())
-        ledger.put(step, "idle", (idle,))
+    is_table = outputs.ndim == 2 and 1 < columns <= MAX_CLASSES
+    if is_table and gradient is not None and gradient.shape == outputs.shape:
+        ledger.put(step, "idle", ((gradient == 0).all(0).float(),))
     if targets is None or not isinstance(targets, Tensor):
         return
     kind = graph.kind if graph is not None else ""

@@ -14,22 +14,22 @@ ROWS = 64
 
 @torch.no_grad()
 def measure_variation(model: nn.Module, x: Tensor) -> float:
-    """How much outputs differ between two passes of the same inputs, over their own deviation.
+    """How much outputs differ between two draws of torch's random numbers, over their deviation.
 
     Args:
-        model: In evaluation mode.
+        model: In evaluation mode. Seeds of torch are set: to be called where they are put back.
         x: `(N, ...)`.
 
     Returns:
-        0 for a model without chance; not-a-number where it does not take the inputs.
+        0 for a model without chance; not-a-number where it does not take the inputs, or gives
+        others with the same random numbers, as one that remembers what it saw.
     """
-    try:
-        first, again = (first_tensor(model(x[:ROWS])) for _ in range(2))
-    except Exception:  # examples that were kept need not be what the model takes
+    first, again, other = (_call(model, x[:ROWS], seed) for seed in (0, 0, 1))
+    if first is None or again is None or other is None or first.shape != other.shape:
         return math.nan
-    if first is None or again is None or first.shape != again.shape or len(first) < 2:
+    if first.ndim == 0 or len(first) < 2 or not torch.equal(first, again):
         return math.nan
-    return _differ(first.float(), again.float())
+    return _differ(first, other)
 
 
 @torch.no_grad()
@@ -37,7 +37,7 @@ def measure_foresight(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """How much outputs of a model of next symbols change with the very symbols they are to predict.
 
     Args:
-        model: In evaluation mode.
+        model: In evaluation mode. Seeds of torch are set: to be called where they are put back.
         x: `(N, T)` or `(N, T, F)`.
         y: Of each position the next one's input, `(N, T)` or `(N, T, F)`; else nothing is measured.
 
@@ -45,37 +45,47 @@ def measure_foresight(model: nn.Module, x: Tensor, y: Tensor) -> float:
         The change of all outputs but the last position's when the last input is exchanged with
         another sequence's, over their deviation. Not-a-number where it does not apply.
     """
-    x, y = x[:ROWS], y[:ROWS]
+    x, y = x[:ROWS], y[:ROWS].to(x.device)
     if not _is_next(x, y):
         return math.nan
     other = x.clone()
     other[:, -1] = x[:, -1].roll(1, 0)
+    before, again, after = (_call(model, values, 0) for values in (x, x, other))
+    if before is None or again is None or after is None or before.ndim < 2:
+        return math.nan
+    length, sizes = x.shape[1], list(before.shape[1:])
+    if sizes.count(length) != 1 or not torch.equal(before, again):
+        return math.nan
+    axis = 1 + sizes.index(length)
+    return _differ(*(out.narrow(axis, 0, length - 1) for out in (before, after)))
+
+
+def _call(model: nn.Module, x: Tensor, seed: int) -> Tensor | None:
+    """The first tensor that a model puts out; None where it does not take the inputs."""
+    torch.manual_seed(seed)
     try:
-        before, after = (first_tensor(model(values)) for values in (x, other))
-    except Exception:
-        return math.nan
-    if before is None or after is None or before.ndim < 2:
-        return math.nan
-    length = x.shape[1]
-    axis = next((k for k in range(before.ndim - 1, 0, -1) if before.shape[k] == length), None)
-    if axis is None or list(before.shape).count(length) > 1:
-        return math.nan
-    earlier = slice(None), *[slice(None)] * (axis - 1), slice(0, length - 1)
-    return _differ(before[earlier].float(), after[earlier].float())
+        out = first_tensor(model(x))
+    except Exception:  # examples that were kept need not be what the model takes
+        return None
+    return out.float() if out is not None else None
 
 
 def _is_next(x: Tensor, y: Tensor) -> bool:
-    """Whether targets are the inputs of the following positions."""
+    """Whether targets are the inputs of the following positions, where those differ from theirs."""
     if x.ndim < 2 or x.shape[1] < 3 or len(x) < 8 or x.shape[:2] != y.shape[:2]:
         return False
     if x[0, 0].numel() != y[0, 0].numel():
         return False
-    following, targets = x[:, 1:].flatten(2 if x.ndim > 2 else 1), y[:, :-1]
-    same = (following.reshape(targets.shape) == targets).float().mean()
+    inputs, targets = (values.reshape(*values.shape[:2], -1) for values in (x, y))
+    changes = (inputs[:, 1:] != inputs[:, :-1]).any(2)
+    follows = (targets[:, :-1] == inputs[:, 1:]).all(2)
+    if not changes.any():
+        return False
     varies = bool((x[:, -1] != x[:, -1].roll(1, 0)).any())
-    return bool(same > 0.9) and varies
+    return float(follows[changes].float().mean()) > 0.9 and varies
 
 
 def _differ(a: Tensor, b: Tensor) -> float:
-    size = float(a.std())
+    """Root mean square of the difference over the deviation, which rounding may leave at nought."""
+    size = max(float(a.std()), 1e-3 * float(a.square().mean().sqrt()))
     return float((a - b).square().mean().sqrt()) / size if size > 0 else math.nan

@@ -206,7 +206,8 @@ def _gives_a_constant(module: nn.Module) -> bool:
 
 
 def _begin_at_zero(norms: Sequence[nn.Module]) -> bool:
-    scales = [w for m in norms if isinstance(w := getattr(m, "weight", None), Tensor)]
+    scales = [w for m in norms if isinstance(w := getattr(m, "weight", None), nn.Parameter)]
+    scales = [scale for scale in scales if not _is_lazy(scale)]
     return len(scales) > 1 and not any(bool(scale.detach().any()) for scale in scales)
 
 

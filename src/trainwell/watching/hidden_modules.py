@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 
-def find_hidden(model: nn.Module, optimizer: Any) -> tuple[str, ...]:
+def find_hidden(model: nn.Module, optimizer: Any, inputs: Iterable[object] = ()) -> tuple[str, ...]:
     """Attributes whose parameters got a gradient, but of which neither model nor optimiser knows.
 
     A teacher that is kept out of the model's parameters on purpose gets none.
@@ -16,9 +16,12 @@ def find_hidden(model: nn.Module, optimizer: Any) -> tuple[str, ...]:
     Args:
         model: Whose modules are looked through, one level of containers deep.
         optimizer: Any optimiser of torch.
+        inputs: Of the newest call: tensors that are no parameters, though they have gradients.
     """
     groups = getattr(optimizer, "param_groups", [])
-    known = {id(p) for p in model.parameters()} | {id(p) for g in groups for p in g["params"]}
+    known = {id(p) for p in (*model.parameters(), *inputs)} | {
+        id(p) for g in groups for p in g["params"]
+    }
     return tuple(
         f"{path}.{name}" if path else name
         for path, module in model.named_modules()
@@ -29,7 +32,8 @@ def find_hidden(model: nn.Module, optimizer: Any) -> tuple[str, ...]:
 
 def _parameters_in(value: object) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
-        if value.is_leaf and value.requires_grad and value.grad is not None:
+        # What was written to belongs to an optimiser of its own.
+        if value.is_leaf and value.grad is not None and value._version == 0:
             yield value
         return
     if isinstance(value, Mapping):

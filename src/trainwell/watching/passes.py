@@ -169,8 +169,7 @@ class HookedPasses:
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if not torch.is_grad_enabled():
             self.evaluated = args
-            # A mode that is set on the model alone does not reach its layers.
-            if module.training or any(m.training for m in self._differing):
+            if self._is_training(module):
                 self.counts.in_training += 1
                 self.counts.occasions += self._since_occasion
                 self._since_occasion = False
@@ -180,10 +179,14 @@ class HookedPasses:
         self.is_fresh = False
         self._since_occasion = True
         self.counts.with_gradient += 1
-        self._was_training = module.training
+        self._was_training = self._is_training(module)
         self.call = Call(args, kwargs, autocast=_read_autocast())
         if self._armed and not self._guard.has_given_up("layers"):
             self._guard("layers", self._forward.enter)
+
+    def _is_training(self, module: nn.Module) -> bool:
+        """A mode that is set on the model alone does not reach its layers."""
+        return module.training or any(m.training for m in self._differing)
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
         if not torch.is_grad_enabled():

@@ -137,7 +137,8 @@ class OutputReading:
         binary: Whether all targets are 0 or 1.
         whole_targets: Whether the targets are whole numbers of an integer type.
         slope: Correlation of that gradient with the outputs; for one output column only.
-        idle: Columns of outputs `(N, C)` by which the loss has no gradient for any example.
+        idle: Numbers of the columns of outputs `(N, C)` by which the loss has no gradient for any
+            example.
     """
 
     rows: int
@@ -164,7 +165,7 @@ class OutputReading:
     binary: bool = False
     whole_targets: bool = False
     slope: float = UNKNOWN
-    idle: float = UNKNOWN
+    idle: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

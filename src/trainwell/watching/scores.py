@@ -54,7 +54,7 @@ def score(model: nn.Module, x: Tensor, y: Tensor, kind: str) -> Score:
         outputs = first_tensor(model(x[:ROWS]))
     except Exception:  # examples given by the user need not be what the model takes
         return UNKNOWN
-    if outputs is None:
+    if outputs is None or outputs.ndim == 0:
         return UNKNOWN
     targets = y[: len(outputs)].to(outputs.device)
     aligned = align_classes(outputs.unsqueeze(1) if outputs.ndim == 1 else outputs, targets)

@@ -85,7 +85,9 @@ class Watcher:
         self._updates = UpdateProbe(model, optimizer, self._ledger, self._guard)
         self._recorder = Recorder()
         self._examples = Examples(train, valid)
-        self._batches = BatchReader(self._ledger, self._guard, self._examples)
+        self._batches = BatchReader(
+            self._ledger, self._guard, self._examples, self._facts.recurrent
+        )
         self._announcer = Announcer(on_finding or print_finding, self._guard)
         self._nan: NanOrigin | None = None
         self._snapshots = Snapshots(model)
@@ -357,7 +359,10 @@ class Watcher:
             lines=self._forward.lines,
             initial_rate=read_initial_rate(self._optimizer),
             top_rate=read_top_rate(self._optimizer),
-            hidden=self._guard("hidden layers", find_hidden, self._model, self._optimizer) or (),
+            hidden=self._guard(
+                "hidden layers", find_hidden, self._model, self._optimizer, self._passes.call.args
+            )
+            or (),
         )
 
     def _probe(self) -> Probe:

@@ -14,10 +14,14 @@ from trainwell.checks.stopwatch import Stopwatch
 from trainwell.checks.subject import Subject
 from trainwell.errors import first_line
 from trainwell.nn.objective import OwnObjective
+from trainwell.training.precision import wait_for
 
 MULTIPLICATIONS = 1.5e9
 FEWEST, MOST = 16, 128
 """A pass sees so many examples, so that it takes about so many multiplications."""
+FEW = 8
+SLOW = 0.2
+"""Seconds of a pass of two examples."""
 BOTH_WAYS = 3
 """Forward and backward pass take about so many times the forward pass."""
 Stage = Literal["model", "loss", "backward"]
@@ -77,16 +81,39 @@ class Size:
 
 
 def first_pass_size(subject: Subject) -> Size:
-    """Tries two examples; asked by `subject.once(first_pass_size)`."""
-    inputs, _ = subject.batch(2, "sample size")
-    watch = Stopwatch()
+    """Tries a few examples; asked by `subject.once(first_pass_size)`."""
     try:
-        each = count_multiplications(subject.replica(), inputs) / len(inputs)
+        inputs, _ = subject.batch(FEW, "sample size")
+        model = subject.replica()
+        each = count_multiplications(model, inputs[:2]) / 2
+        base, more = _time_passes(model, inputs)
     except Exception:
         # What fails here fails again where it is told.
         return Size(FEWEST, 0.0)
     examples = max(FEWEST, min(MOST, int(MULTIPLICATIONS / max(1.0, each))))
-    return Size(examples, BOTH_WAYS * watch.read() * examples / len(inputs))
+    return Size(examples, BOTH_WAYS * (base + more * examples))
+
+
+@torch.no_grad()
+def _time_passes(model: nn.Module, inputs: Tensor) -> tuple[float, float]:
+    """Seconds of a forward pass, and for each example besides.
+
+    Args:
+        model: In evaluation mode, and called before, so that its set-up is done.
+        inputs: Of which two are tried, and all where that is quick.
+    """
+    two = _time(model, inputs[:2])
+    if two > SLOW:  # each example counts, and nothing else does
+        return 0.0, two / 2
+    more = max(0.0, (_time(model, inputs) - two) / max(1, len(inputs) - 2))
+    return max(0.0, two - 2 * more), more
+
+
+def _time(model: nn.Module, inputs: Tensor) -> float:
+    watch = Stopwatch()
+    model(inputs)
+    wait_for(inputs.device)
+    return watch.read()
 
 
 @torch.no_grad()

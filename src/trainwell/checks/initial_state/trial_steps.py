@@ -27,11 +27,13 @@ class Trial:
         stuck: Names of weights whose gradient was exactly zero in every step.
         symmetric: Names of weights whose units were alike before and after.
         constant: Names of weights whose units are alike before, and not zero.
+        is_made: Whether any steps were made that were needed; without, nothing is known.
     """
 
     stuck: tuple[str, ...]
     symmetric: tuple[str, ...]
     constant: tuple[str, ...]
+    is_made: bool = True
 
 
 def trial_steps(subject: Subject) -> Trial:
@@ -45,8 +47,9 @@ def trial_steps(subject: Subject) -> Trial:
         subject: Asked by `subject.once(trial_steps)`.
     """
     first = subject.once(first_pass)
-    if STEPS * BOTH_WAYS * first.seconds > subject.seconds:
-        return Trial((), (), ())
+    share = min(1.0, EXAMPLES / max(1, len(first.inputs)))
+    if STEPS * BOTH_WAYS * share * first.seconds > subject.seconds:
+        return Trial((), (), (), is_made=False)
     gradients = first.gradients
     still = [n for n, p in _weights(first.model).items() if gradients.get(n) == 0 and p.numel() > 1]
     alike = [n for n, p in _weights(first.model).items() if has_alike_units(p)]

@@ -132,7 +132,7 @@ def _falls_without_end(history: History) -> bool:
         return False  # what is wrong is the loss: its rules say more
     if len(outputs) < 8 or not trend.last < -1e3 * max(1.0, abs(trend.start)):
         return False
-    return outputs[-1].std > 100 * outputs[0].std
+    return outputs[-1].std > 100 * outputs[0].std > 0
 
 
 def _climbs(history: History) -> bool:

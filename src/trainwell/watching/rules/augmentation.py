@@ -71,6 +71,8 @@ def _spoils(history: History) -> bool:
         return False
     if history.is_classification:
         return data.neighbours - accuracy(history) > 0.2
+    if history.facts.task == "reconstruction" or history.outputs[-1].columns == data.features:
+        return False  # what is to be restored is changed on purpose
     return data.neighbour_fit - (1 - history.trend.level) > 0.5
 
 

@@ -12,6 +12,12 @@ from trainwell.watching.readings import LayerReading, ParameterReading, Reading
 ENOUGH_STEPS = 20
 """Before these, nothing is said of how a training goes; what is wired wrong is said at once."""
 
+DIVIDE_BY_SUMS = ("adagrad", "adadelta")
+"""They take small steps at rates that others would not bear."""
+
+Suspicion = tuple[str, str] | None
+"""Cause and remedy of what one rule of several suspects."""
+
 LOSSES_OF_NUMBERS = ("mse", "l1", "smooth_l1", "huber")
 """As `LossGraph.kind` names them."""
 
@@ -158,3 +164,12 @@ def column(history: History, name: str) -> list[float]:
 def recent(values: Sequence[float]) -> float:
     """The median of the last quarter, of five at most; not-a-number of none."""
     return median(values[-max(1, min(5, len(values) // 4)) :]) if values else math.nan
+
+
+def usual_limit(history: History) -> float:
+    """A learning rate that hardly any training of this kind can take."""
+    if history.facts.optimizer in DIVIDE_BY_SUMS:
+        return 2.0
+    if "sparse" in history.facts.optimizer:  # of tables, of which each step meets a few rows
+        return 0.3
+    return 0.03 if history.facts.adaptive else 1.0 * (1 - min(history.facts.momentum, 0.95))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from trainwell.findings import Finding
 from trainwell.watching.history import History
 from trainwell.watching.readings import Reading
-from trainwell.watching.rules.evidence import ENOUGH_STEPS, middle, skill, weights
+from trainwell.watching.rules.evidence import ENOUGH_STEPS, is_poor, middle, skill, weights
 
 
 def judge_initialisation(history: History) -> Iterable[Finding]:
@@ -59,7 +59,7 @@ def _nought(history: History) -> Iterable[Finding]:
 
 
 def _silent_norms(history: History) -> Iterable[Finding]:
-    if history.facts.norms_at_zero and skill(history) < 0.95:
+    if history.facts.norms_at_zero and is_poor(history):
         yield _finding(
             history,
             {"normalisations": history.facts.norms},
@@ -70,8 +70,10 @@ def _silent_norms(history: History) -> Iterable[Finding]:
 
 def _far_embeddings(history: History) -> Iterable[Finding]:
     sizes = history.facts.first_sizes
-    far = [name for name in history.facts.embeddings if sizes.get(name, 0.0) > 10]
-    if far and skill(history) < 0.95:
+    drawn = set(history.facts.embeddings) & set(history.facts.trainable)
+    far = [name for name in sizes if name in drawn and sizes[name] > 10]
+    young = history.trend.count < ENOUGH_STEPS or history.facts.resumed
+    if far and not young and skill(history) < 0.95:
         yield _finding(
             history,
             {"root_mean_square": sizes[far[0]]},

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from trainwell.findings import Finding
 from trainwell.watching.history import History
 from trainwell.watching.rules.evidence import (
+    DIVIDE_BY_SUMS,
     ENOUGH_STEPS,
     first_rate,
     is_stuck,
@@ -19,14 +20,12 @@ from trainwell.watching.rules.evidence import (
     skill,
     typical,
     update_ratio,
+    usual_limit,
     weights,
 )
 from trainwell.watching.rules.momentum import find_high_momentum
 from trainwell.watching.rules.schedule import find_bad_schedule
 from trainwell.watching.rules.units import dead_at_start
-
-_DIVIDE_BY_SUMS = ("adagrad", "adadelta")
-"""They take small steps at rates that others would not bear."""
 
 
 def judge_learning_rate(history: History) -> Iterable[Finding]:
@@ -85,7 +84,7 @@ class Steps:
 def _measure_steps(history: History) -> Steps:
     recent = [r for r in history.readings if r.step > 0.4 * history.step]
     late_ratio = update_ratio(history, recent[-12:]) - _decayed(history)
-    if history.facts.optimizer in _DIVIDE_BY_SUMS:  # large steps become small by themselves
+    if history.facts.optimizer in DIVIDE_BY_SUMS:  # large steps become small by themselves
         return Steps(math.nan, late_ratio)
     return Steps(update_ratio(history, history.readings[:12]) - _decayed(history), late_ratio)
 
@@ -95,18 +94,19 @@ def _has_diverged(history: History) -> bool:
     rises = trend.last > 1.5 * max(trend.start, 1e-12) and not _epochs_fall(history)
     if trend.start <= 0:  # of a loss around nought, a factor says nothing
         rises = trend.last - trend.start > max(abs(trend.start), 5 * trend.noise)
+        rises = rises and not _epochs_fall(history)
     return history.diverged or rises
 
 
 def _is_extreme(history: History, factor: float) -> bool:
     """Whether an adaptive optimiser is given a rate that none takes."""
-    return history.facts.adaptive and first_rate(history) > factor * _usual_limit(history)
+    return history.facts.adaptive and first_rate(history) > factor * usual_limit(history)
 
 
 def _leaps(history: History) -> bool:
     """Whether the first step moves the weights by more than their own size."""
     facts = history.facts
-    if facts.optimizer in _DIVIDE_BY_SUMS or facts.weight_layers <= 1 or skill(history) >= 0.9:
+    if facts.optimizer in DIVIDE_BY_SUMS or facts.weight_layers <= 1 or skill(history) >= 0.9:
         return False
     return update_ratio(history, history.readings[:1]) - _decayed(history) > 1
 
@@ -114,7 +114,7 @@ def _leaps(history: History) -> bool:
 def _is_bold(history: History, steps: Steps, diverged: bool) -> bool:
     """Whether rate and steps are large and the loss shows it."""
     trend, learned, largest = history.trend, skill(history), steps.largest
-    over = first_rate(history) > _usual_limit(history)
+    over = first_rate(history) > usual_limit(history)
     bold = largest > 0.08 or (over and largest > 0.02)
     turns = middle(r.turn for r in history.readings[4:])
     spiky = trend.worst > 3 * max(trend.start, 1e-12) and trend.worst > 3 * abs(trend.last)
@@ -122,7 +122,7 @@ def _is_bold(history: History, steps: Steps, diverged: bool) -> bool:
     return (
         (bold and (diverged or (learned < 0.5 and trend.fall < 0.35)))
         or (largest > 0.03 and (diverged or restless or (spiky and learned < 0.6)))
-        or (diverged and first_rate(history) >= 0.5 * _usual_limit(history))
+        or (diverged and first_rate(history) >= 0.5 * usual_limit(history))
     )
 
 
@@ -154,15 +154,6 @@ def _decayed(history: History) -> float:
     return share if math.isfinite(share) else 0.0
 
 
-def _usual_limit(history: History) -> float:
-    """A learning rate that hardly any training of this kind can take."""
-    if history.facts.optimizer in _DIVIDE_BY_SUMS:
-        return 2.0
-    if "sparse" in history.facts.optimizer:  # of tables, of which each step meets a few rows
-        return 0.3
-    return 0.03 if history.facts.adaptive else 1.0 * (1 - min(history.facts.momentum, 0.95))
-
-
 def _too_low(history: History) -> Iterable[Finding]:
     trend, rate = history.trend, first_rate(history)
     if trend.count < 50 or skill(history) > 0.5 or trend.broken or is_warming_up(history):
@@ -170,16 +161,17 @@ def _too_low(history: History) -> Iterable[Finding]:
     ratio = update_ratio(history, late(history))
     gradients = middle(middle(p.gradient for p in weights(r)) for r in history.readings)
     small_rate = rate < (5e-5 if history.facts.adaptive else 2e-4)
-    if history.facts.optimizer in _DIVIDE_BY_SUMS:
+    if history.facts.optimizer in DIVIDE_BY_SUMS:
         small_rate = rate < 5e-3
     # A small step that goes on in one direction would be a larger one at no risk.
     turns = middle(r.turn for r in history.readings)
-    small_rate |= is_stuck(history) and rate < 0.003 and _could_be_learned(history)
+    idle = is_stuck(history) and rate < 0.003 and _could_be_learned(history)
     straight = turns > 0.7 and (is_stuck(history) or trend.fall < 0.2)
-    limit = 1e-3 if straight or small_rate else 4e-4 if is_stuck(history) else 2e-4
+    straight |= small_rate and turns > 0.5 and trend.fall < 0.1
+    limit = 1e-3 if straight or idle else 4e-4 if is_stuck(history) else 2e-4
     slow = ratio < limit and ratio * trend.count < 0.25
     steady = straight or (turns > 0.2 and ratio < 1e-4) or (turns > 0.4 and is_stuck(history))
-    if not (slow and (small_rate or steady)) or not gradients > 1e-9:
+    if not (slow and (small_rate or steady or idle)) or not gradients > 1e-9:
         return
     yield Finding(
         code="lr_too_low",
@@ -199,7 +191,7 @@ def _could_be_learned(history: History) -> bool:
     data, facts = history.data, history.facts
     if data is None or facts.adaptive or facts.momentum > 0:
         return False
-    return max(data.neighbours, data.neighbour_fit) > 0.9
+    return data.neighbours > 0.9 or data.neighbour_fit > 0.9
 
 
 def _slow_group(history: History) -> Iterable[Finding]:

@@ -144,17 +144,20 @@ def _misses_the_point(history: History) -> Iterable[Finding]:
 
 
 def _leaves_out(history: History) -> Iterable[Finding]:
-    """Outputs that never enter the loss."""
-    known = [r.outputs for r in history.readings[:6] if r.outputs is not None]
-    idle = [int(o.idle) for o in known if math.isfinite(o.idle)]
-    if len(idle) < 4 or min(idle) < 1:
+    """Outputs that never enter the loss.
+
+    Of classes that exclude each other, those that no example has may have no gradient.
+    """
+    known = [r.outputs for r in history.readings[:8] if r.outputs is not None]
+    idle = frozenset.intersection(*(o.idle for o in known)) if len(known) >= 5 else frozenset()
+    if not idle or history.class_counts:
         return
     yield Finding(
         code="wrong_loss",
         severity="warning",
         step=history.step,
-        evidence={"outputs": known[0].columns, "without_gradient": min(idle)},
-        cause=f"{min(idle)} of {known[0].columns} outputs have no gradient for any example: the "
+        evidence={"outputs": known[0].columns, "without_gradient": len(idle)},
+        cause=f"{len(idle)} of {known[0].columns} outputs have no gradient for any example: the "
         "loss leaves them out, and nothing is learned for them.",
         remedy="Let each output enter the loss once; look for an index that is written twice.",
         reference="Bishop 1995, chapter 6",

@@ -59,6 +59,8 @@ def _is_drawn(history: History) -> bool:
     probe, told = history.probe, history.epochs
     variation = probe.variation if probe is not None else math.nan
     predicts = history.is_classification or history.facts.task == "regression"
+    if probe is None or not math.isfinite(probe.train.loss):
+        return False  # what is put out is no answer to the targets
     return variation > 0.05 and predicts and bool(told or history.modes.passes_in_eval)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from trainwell.findings import Finding
 from trainwell.watching.history import History
 from trainwell.watching.rules.evidence import (
+    Suspicion,
     accuracy,
     is_poor,
     late,
@@ -40,10 +41,6 @@ def find_over_regularisation(history: History) -> Iterable[Finding]:
         remedy=remedy,
         reference="Krogh & Hertz 1992; Srivastava et al. 2014",
     )
-
-
-Suspicion = tuple[str, str] | None
-"""Cause and remedy."""
 
 
 def _suspect_bound(history: History) -> Suspicion:

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
-from trainwell.watching.rules.evidence import is_poor, middle, skill
+from trainwell.watching.rules.evidence import Suspicion, is_poor, middle, skill, usual_limit
 from trainwell.watching.trend import Trend, average_blocks
 
 
@@ -33,10 +33,6 @@ def find_bad_schedule(history: History) -> Iterable[Finding]:
     )
 
 
-Suspicion = tuple[str, str] | None
-"""Cause and remedy."""
-
-
 def _suspect_below_zero(history: History, rates: Sequence[float]) -> Suspicion:
     if min(rates) >= 0:
         return None
@@ -58,7 +54,9 @@ def _suspect_square(history: History, rates: Sequence[float]) -> Suspicion:
 
 
 def _suspect_slow_cycle(history: History, rates: Sequence[float]) -> Suspicion:
-    """A cycle laid out for batches, of which each epoch makes one step."""
+    """A cycle laid out for batches, of which each epoch makes one step; said at the end only."""
+    if history.probe is None:
+        return None
     rise = history.top_rate - rates[0]
     epochs = len(history.epochs)
     by_epoch = 6 <= epochs < len(rates) / 4 and len(set(rates)) <= epochs + 2
@@ -114,7 +112,8 @@ def _suspect_early_end(history: History, rates: Sequence[float]) -> Suspicion:
 
 def _suspect_long_warmup(history: History, rates: Sequence[float]) -> Suspicion:
     peak, low = max(rates), 1e-4 if history.facts.adaptive else 5e-3
-    if history.initial_rate > 0:  # what the optimiser was given is where the warm-up leads
+    # What the optimiser was given is where a warm-up leads, unless the rate is in the factor.
+    if 0 < history.initial_rate <= usual_limit(history) and history.probe is not None:
         low = max(low, 0.2 * history.initial_rate)
     # How long a warm-up may take is a matter of the whole training, of which the epochs tell.
     known = len(history.epochs) >= 3 or len(rates) >= 2000
