@@ -130,6 +130,8 @@ def test_a_compiled_run_that_was_interrupted_before_a_short_batch_ends_bit_ident
     tmp_path: Path,
 ) -> None:
     recipe = tw.Recipe(epochs=3, batch_size=100, window=1, compile=True, average=0.9)
+    # After many compilations in one process torch gives up and runs code as it is written.
+    torch._dynamo.reset()
     whole = tw.fit("mlp", "digits", recipe, out=tmp_path / "whole")
     assert whole.about["resolved"]["compiled"] is True
     steps = whole.result["steps"] // 3
