@@ -43,7 +43,7 @@ class Facts:
         narrowest: Units of the narrowest layer but the last; 0 likewise.
         ends_with_norm: Whether the outputs come out of a batch normalisation.
         norms_at_zero: Whether the scales of all normalisations, of two at least, begin at zero.
-        ends_constant: Whether they come out of a normalisation of single numbers.
+        ends_constant: Whether the outputs come out of a normalisation of single numbers.
         weight_layers: Layers with weights.
         dropout: Largest probability of a dropout; 0 without.
         batch_norms: How many batch normalisations there are.
