@@ -21,6 +21,7 @@ from tests.watching.programs import (
 )
 from tests.watching.rules.histories import INPUTS, codes, history, readings
 from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.watching.data_facts import DataFacts
 
 BLOBS = blobs()
 HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
@@ -112,6 +113,15 @@ def test_one_odd_batch_is_no_fault_of_the_inputs() -> None:
     odd = readings(inputs=replace(INPUTS, widest=1e4, std=1e3))
     mixed = (*readings()[:7], odd[7], *readings()[8:])
     assert codes(history(readings=mixed)) == []
+
+
+@pytest.mark.parametrize(("features", "found"), [(64, True), (13, False)])
+def test_whole_numbers_are_the_bytes_of_a_picture_where_there_are_enough_of_them(
+    features: int, found: bool
+) -> None:
+    whole = replace(INPUTS, mean=90.0, std=60.0, minimum=0.0, maximum=255.0, whole=1.0)
+    seen = history(readings=readings(inputs=whole), data=DataFacts(features=features))
+    assert ("dtype_scale" in codes(seen)) == found
 
 
 def test_pixels_from_zero_to_one_are_no_fault() -> None:

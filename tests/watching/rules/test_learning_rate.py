@@ -344,3 +344,20 @@ def test_decay_that_outweighs_the_gradients_is_named_and_not_the_rate() -> None:
     found = codes(stuck(facts=facts, readings=large))
     assert "over_regularised" in found
     assert "lr_too_high" not in found
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate", "found"),
+    [("sparseadam", 0.1, False), ("sparseadam", 1.0, True), ("adam", 0.1, True)],
+)
+def test_an_optimiser_of_few_rows_takes_higher_rates(
+    optimizer: str, rate: float, found: bool
+) -> None:
+    losses = [(k, 1.0 + 0.8 * (k % 5 == 0)) for k in range(STEPS)]
+    seen = stuck(
+        facts=replace(FACTS, optimizer=optimizer),
+        losses=losses,
+        rates=[(step, rate) for step, _ in losses],
+        readings=readings(parameters=parameters(ratio=0.025)),
+    )
+    assert ("lr_too_high" in codes(seen)) == found

@@ -218,6 +218,34 @@ def test_a_validation_must_say_what_evaluation_mode_says(told: float, found: boo
     assert ("eval_mode_bug" in codes(seen)) == found
 
 
+@pytest.mark.parametrize(
+    ("by_batch", "code"), [(True, "batchnorm_misuse"), (False, "eval_mode_bug")]
+)
+def test_a_validation_that_batch_norm_makes_depend_on_its_batches_is_its_misuse(
+    by_batch: bool, code: str
+) -> None:
+    seen = history(
+        facts=replace(FACTS, batch_norms=1, norms=1, norms_by_batch=by_batch),
+        graph=LossGraph(kind="cross_entropy", reduction="mean", direct=True, named=True),
+        epochs=[EpochReading(200, {"train_loss": 0.3, "valid_loss": 2.0})],
+        probe=Probe(train=Score(0.3, 0.9), as_trained=Score(0.3, 0.9), valid=Score(0.35, 0.9)),
+        losses=standing(),
+        readings=readings(outputs=replace(OUTPUTS, standard_loss=1.6)),
+    )
+    assert codes(seen)[0] == code
+
+
+@pytest.mark.parametrize(("mean_gap", "found"), [(0.7, False), (1.5, True)])
+def test_variances_may_lag_while_the_rate_is_high_but_means_may_not(
+    mean_gap: float, found: bool
+) -> None:
+    norms = (NormReading("1", 8192, mean_gap, 1.6, training=True, momentum=0.1),)
+    facts = replace(FACTS, batch_norms=1, norms=1)
+    scores = Probe(train=Score(0.5, 0.85), as_trained=Score(0.3, 0.9))
+    seen = history(facts=facts, readings=readings(norms=norms), probe=scores)
+    assert ("batchnorm_misuse" in codes(seen)) == found
+
+
 def test_statistics_that_lag_are_no_fault_unless_evaluation_mode_is_worse() -> None:
     norms = (NormReading("1", 64, 0.5, 2.0, training=True, momentum=0.1),)
     seen = history(facts=replace(FACTS, batch_norms=1, norms=1), readings=readings(norms=norms))

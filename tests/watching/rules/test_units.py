@@ -9,9 +9,20 @@ import torch
 from torch import nn
 
 from tests.watching.programs import Program, blobs, mlp, rings
-from tests.watching.rules.histories import FACTS, codes, history, readings, stuck, units
+from tests.watching.rules.histories import (
+    FACTS,
+    OUTPUTS,
+    codes,
+    falling,
+    history,
+    readings,
+    stuck,
+    units,
+)
 from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.facts import collect_facts
+from trainwell.watching.loss_graph import LossGraph
 from trainwell.watching.readings import LayerReading
 
 BLOBS = blobs()
@@ -68,6 +79,32 @@ def test_few_examples_are_too_few_to_call_a_unit_dead() -> None:
 
 def test_sparse_units_of_a_training_that_learns_are_no_fault() -> None:
     assert codes(history(windows=[units(0.7)] * 6)) == []
+
+
+@pytest.mark.parametrize(("neighbour_fit", "found"), [(0.9, True), (0.3, False)])
+def test_dead_units_are_none_that_a_regression_lacks_where_it_reaches_its_neighbours(
+    neighbour_fit: float, found: bool
+) -> None:
+    answers = replace(
+        OUTPUTS,
+        columns=1,
+        target_counts=(),
+        right_counts=(),
+        predicted_counts=(),
+        target_mean=0.0,
+        target_std=1.0,
+        standard_loss=1.0,
+        accuracy=float("nan"),
+    )
+    seen = history(
+        facts=replace(FACTS, task="regression"),
+        graph=LossGraph(kind="mse", reduction="mean", direct=True),
+        losses=falling(1.0, 0.6),
+        readings=readings(outputs=answers),
+        windows=[units(0.6)] * 6,
+        data=DataFacts(examples=500, features=20, neighbour_fit=neighbour_fit),
+    )
+    assert ("dying_relu" in codes(seen)) == found
 
 
 @pytest.mark.parametrize(("share", "found"), [(0.9, True), (0.5, False)])
