@@ -64,7 +64,7 @@ PROBLEMS = (
     Problem("iris", "mlp", SGD.replace(epochs=30)),
     Problem("moons", "mlp", SGD.replace(optimizer="nesterov", learning_rate=0.05)),
     Problem("wine", "mlp", SGD.replace(optimizer="adamw", learning_rate=0.003)),
-    Problem("breast_cancer", "logistic", SGD.replace(optimizer="momentum", learning_rate=0.03)),
+    Problem("breast-cancer", "mlp", SGD.replace(optimizer="momentum", learning_rate=0.03)),
     Problem("digits", "mlp", SGD.replace(epochs=5, batch_size=32)),
     Problem("digits", "lenet5", SGD.replace(epochs=3, optimizer="nesterov", learning_rate=0.02)),
     Problem("diabetes", "mlp", SGD.replace(optimizer="adamw", learning_rate=0.003)),

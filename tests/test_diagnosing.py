@@ -11,8 +11,9 @@ import torch
 import trainwell as tw
 from trainwell.cli.main import main
 from trainwell.findings import Finding
+from trainwell.training.fitting import prepare
 from trainwell.watching.remedies import propose_changes
-from trainwell.watching.replay import Proof, Replay, with_proof
+from trainwell.watching.replay import Proof, Replay, prove, with_proof
 
 RECIPE = tw.Recipe(epochs=12, batch_size=32, optimizer="sgd", learning_rate=0.05)
 
@@ -101,6 +102,27 @@ def test_nothing_is_proposed_against_what_no_recipe_can_mend() -> None:
     assert propose_changes("corrupted_labels", complete) == []
     assert propose_changes("momentum_too_high", complete) == []
     assert propose_changes("over_regularised", complete) == []
+
+
+def test_exploding_gradients_of_a_recurrent_network_are_clipped_first(tmp_path: Path) -> None:
+    recipe = tw.Recipe(epochs=1, optimizer="sgd", learning_rate=0.3, clip_norm=1e9, compile=False)
+    run = tw.fit("rnn", "series", recipe, out=tmp_path / "run")
+    setting = prepare(run.model, run.data, run.recipe, None)
+    first = tw.models.create("rnn", run.data).state_dict()
+    proof = prove(Finding("exploding_or_nan", "error"), setting, first)
+    assert proof is not None and proof.outcome == "confirmed"
+    assert proof.change == {"clip_norm": 1.0}
+    clipped = run.recipe.replace(clip_norm=0.5)
+    assert {"clip_norm": 1.0} not in propose_changes("exploding_or_nan", clipped)
+
+
+def test_of_remedies_that_are_not_proved_the_best_one_is_told(tmp_path: Path) -> None:
+    run = train(tmp_path)
+    setting = prepare(run.model, run.data, run.recipe, None)
+    first = tw.models.create("mlp", run.data).state_dict()
+    proof = prove(Finding("lr_too_high", "warning"), setting, first)
+    assert proof is not None and proof.outcome == "dismissed"
+    assert proof.change == {"learning_rate": run.recipe.learning_rate / 4}
 
 
 def test_the_command_says_what_was_proved(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

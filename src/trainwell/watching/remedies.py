@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ FACTORS = (4, 30, 300, 3_000, 100_000)
 """By which a rate is changed: the first that helps is the proof."""
 DENSE_FACTORS = (4, 10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
 """Likewise, where the best one is wanted and not the first."""
+CLIPPED_TO = 1.0
 Change = Mapping[str, Any]
 """Recipe fields and their new values."""
 
@@ -64,6 +66,19 @@ def _raise_rate_densely(recipe: Recipe) -> Sequence[Change]:
     return _raise_rate(recipe, DENSE_FACTORS)
 
 
+def _clip_or_lower_rate(recipe: Recipe) -> Sequence[Change]:
+    return [*_clip_gradients(recipe), *_lower_rate(recipe)]
+
+
+def _clip_or_lower_rate_densely(recipe: Recipe) -> Sequence[Change]:
+    return [*_clip_gradients(recipe), *_lower_rate_densely(recipe)]
+
+
+def _clip_gradients(recipe: Recipe) -> Sequence[Change]:
+    """The cliffs of recurrent networks are passed at a bounded step (Pascanu et al. 2013)."""
+    return [{"clip_norm": CLIPPED_TO}] if (recipe.clip_norm or math.inf) > CLIPPED_TO else []
+
+
 def _lower_momentum(recipe: Recipe) -> Sequence[Change]:
     return [{"momentum": 0.9}] if (recipe.momentum or 0.0) > 0.9 else []
 
@@ -76,7 +91,7 @@ def _lift_penalties(recipe: Recipe) -> Sequence[Change]:
 
 PROPOSALS: Mapping[Code, Callable[[Recipe], Sequence[Change]]] = {
     "lr_too_high": _lower_rate,
-    "exploding_or_nan": _lower_rate,
+    "exploding_or_nan": _clip_or_lower_rate,
     "dying_relu": _lower_rate,
     "saturated_units": _lower_rate,
     "lr_too_low": _raise_rate,
@@ -87,7 +102,7 @@ PROPOSALS: Mapping[Code, Callable[[Recipe], Sequence[Change]]] = {
 MENDABLE: Mapping[Code, Callable[[Recipe], Sequence[Change]]] = {
     **PROPOSALS,
     "lr_too_high": _lower_rate_densely,
-    "exploding_or_nan": _lower_rate_densely,
+    "exploding_or_nan": _clip_or_lower_rate_densely,
     "dying_relu": _lower_rate_densely,
     "saturated_units": _lower_rate_densely,
     "lr_schedule": _lower_rate_densely,

@@ -109,7 +109,7 @@ class Proof:
 def prove(
     finding: Finding, setting: Setting, weights: Mapping[str, Tensor], steps: int = STEPS
 ) -> Proof | None:
-    """The mildest remedy that is confirmed, else the last one tried; None: none can be tried.
+    """The mildest remedy that is confirmed, else the best one tried; None: none can be tried.
 
     Args:
         finding: Whose remedy is tried.
@@ -117,12 +117,13 @@ def prove(
         weights: From which every replay starts.
         steps: Of each replay.
     """
-    proof = None
     changes = propose_changes(finding.code, setting.recipe)
+    tried: list[Proof] = []
     for proof in _try_changes(finding, changes, setting, weights, steps):
         if proof.outcome == "confirmed":
-            break
-    return proof
+            return proof
+        tried.append(proof)
+    return min(tried, key=lambda proof: proof.with_change.end, default=None)
 
 
 def prove_best(
