@@ -18,6 +18,15 @@ from trainwell.nn.dropout import StochasticDepth
 from trainwell.nn.initialisation import initialise_he
 
 CIFAR_RECIPE = {"epochs": 12, "batch_size": 128, "augment": ("flip", "crop")}
+RECIPE = {
+    **CIFAR_RECIPE,
+    "optimizer": "muon",
+    "learning_rate": 0.02,
+    "weight_decay": 0.05,
+    "augment": ("alternating_flip", "shift(0.0625)"),
+}
+"""Orthogonal updates, and images moved by two pixels at most, learn more in a dozen passes (Jordan
+2024)."""
 
 
 class ResidualBlock(nn.Module):
@@ -154,7 +163,7 @@ def _make_resnet(depth: int) -> Entry:
         "He et al.",
         f"Residual network of {depth} layers for small images.",
         CIFAR,
-        recipe=CIFAR_RECIPE,
+        recipe=RECIPE,
         published=f"{error} % error on CIFAR-10" if error else "",
     )
 
