@@ -14,6 +14,7 @@ from torch import nn
 
 from trainwell.optim.adam import UncorrectedAdam
 from trainwell.optim.momentum import ClassicMomentum, LookaheadNesterov
+from trainwell.optim.muon import orthogonalise
 from trainwell.optim.optimizers import OPTIMIZERS, build_optimizer, find_optimizer
 
 Array = NDArray[numpy.float64]
@@ -326,32 +327,71 @@ class Mixed(nn.Module):
         return (flat - 1).square().sum()
 
 
+def orthogonal(matrix: numpy.ndarray) -> numpy.ndarray:
+    """Five times Newton and Schulz's polynomial, with the coefficients of Jordan et al. (2024)."""
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    found = wide / numpy.linalg.norm(wide)
+    for _ in range(5):
+        square = found @ found.T
+        found = 3.4445 * found + (2.0315 * square @ square - 4.7750 * square) @ found
+    return found if matrix.shape[0] <= matrix.shape[1] else found.T
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_muon_is_torchs_muon_on_matrices_and_adamw_on_the_rest(layout: torch.memory_format) -> None:
-    ours, parts = Mixed().to(memory_format=layout), Mixed()
+def test_muon_follows_its_equation_on_matrices_and_is_adamw_on_the_rest(
+    layout: torch.memory_format,
+) -> None:
+    ours, others = Mixed().double().to(memory_format=layout), Mixed().double()
     optimizer = build_optimizer("muon", ours, learning_rate=1, weight_decay=0.1, momentum=0.9)
-    filters = nn.Parameter(parts.filters.detach().flatten(1))
-    muon = torch.optim.Muon(
-        [filters, parts.matrix], momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"
-    )
-    adamw = torch.optim.AdamW([parts.scale], weight_decay=0.0)
-    parts.filters = nn.Parameter(filters.data.view(4, 3, 2, 2))
+    adamw = torch.optim.AdamW([others.scale], weight_decay=0.0)
+    averages = {"filters": 0.0, "matrix": 0.0}
     for step in range(STEPS):
-        for group in (*optimizer.param_groups, *muon.param_groups, *adamw.param_groups):
-            group["lr"] = falling(step)
-        for model in (ours, parts):
+        rate = falling(step)
+        for group in (*optimizer.param_groups, *adamw.param_groups):
+            group["lr"] = rate
+        for model in (ours, others):
             model.zero_grad()
             model().backward()
-        assert parts.filters.grad is not None
-        filters.grad = parts.filters.grad.flatten(1)
         optimizer.step()
-        muon.step()
         adamw.step()
-    # Muon's products are in bfloat16; another order of columns rounds them differently.
-    tolerance = 0.0 if layout is torch.contiguous_format else 0.1
+        for name, average in averages.items():
+            parameter = others.get_parameter(name)
+            assert parameter.grad is not None
+            gradient = parameter.grad.flatten(1).numpy()
+            averages[name] = 0.9 * average + 0.1 * gradient
+            update = orthogonal(0.1 * gradient + 0.9 * averages[name])
+            moved = rate * 0.2 * math.sqrt(max(update.shape)) * update
+            kept = (1 - rate * 0.1) * parameter.detach().flatten(1).numpy()
+            parameter.data = torch.from_numpy(kept - moved).view(parameter.shape)
     for name, parameter in ours.named_parameters():
-        assert (parameter - parts.get_parameter(name)).abs().max() <= tolerance, name
-        assert not torch.equal(parameter, Mixed().get_parameter(name))
+        assert (parameter - others.get_parameter(name)).abs().max() < 1e-9, name
+        assert not torch.equal(parameter, Mixed().double().get_parameter(name))
+
+
+def test_muon_is_torchs_muon_but_for_its_rounding() -> None:
+    ours, theirs = Mixed(), Mixed()
+    optimizer = build_optimizer("muon", ours, learning_rate=0.1, weight_decay=0.1, momentum=0.9)
+    muon = torch.optim.Muon(
+        [theirs.matrix], lr=0.1, momentum=0.9, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"
+    )
+    before = theirs.matrix.detach().clone()
+    for model in (ours, theirs):
+        model().backward()
+    optimizer.step()
+    muon.step()
+    moved = (theirs.matrix - before).norm()
+    assert (ours.matrix - theirs.matrix).norm() < 0.02 * moved  # theirs is in bfloat16
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (8, 3), (5, 5), (1, 7)])
+def test_matrices_are_made_orthogonal_each_by_itself(shape: tuple[int, int]) -> None:
+    matrices = torch.randn(4, *shape, generator=torch.Generator().manual_seed(0)).double()
+    together = orthogonalise(matrices)
+    alone = torch.cat([orthogonalise(matrix[None]) for matrix in matrices])
+    assert torch.allclose(together, alone, atol=1e-12)
+    sizes = torch.linalg.svdvals(together)
+    assert float(sizes.min()) > 0.3
+    assert float(sizes.max()) < 1.3
 
 
 def test_an_update_of_muon_is_nearly_orthogonal_for_a_convolution_too() -> None:

@@ -25,6 +25,8 @@ DROPOUT = nn.modules.dropout._DropoutNd  # pyright: ignore[reportPrivateUsage]
 RECURRENT = nn.RNNBase
 
 
+DECOUPLED = ("muon", "adafactor", "lion", "lamb")
+"""Optimisers of torch and others whose names do not end in W, as AdamW's does."""
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
@@ -36,6 +38,7 @@ class Facts:
         optimizer: Name of its class, in lower case.
         momentum: Its momentum, or Adam's first decay; 0 without.
         weight_decay: The largest of its groups.
+        decouples: Whether it takes a share of the weights away, apart from the gradient.
         maximize: Whether a group climbs the gradient instead of descending.
         maximize_some: Whether another one descends.
         parameters: Numbers in the model.
@@ -73,6 +76,7 @@ class Facts:
     optimizer: str = ""
     momentum: float = 0.0
     weight_decay: float = 0.0
+    decouples: bool = False
     maximize: bool = False
     maximize_some: bool = False
     parameters: int = 0
@@ -123,6 +127,7 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         optimizer=type(optimizer).__name__.lower(),
         momentum=max((_momentum(group) for group in groups), default=0.0),
         weight_decay=max((float(g.get("weight_decay", 0) or 0) for g in groups), default=0.0),
+        decouples=_decouples(optimizer, groups),
         maximize=any(bool(g.get("maximize", False)) for g in groups),
         maximize_some=len({bool(g.get("maximize", False)) for g in groups}) == 2,
         parameters=count_parameters(model),
@@ -157,6 +162,13 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         first_gates=max((_measure_gates(m) for m in leaves), default=0.0),
         frozen=tuple(name for name, p in named if not p.requires_grad),
     )
+
+
+def _decouples(optimizer: Any, groups: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether weight decay is apart from the gradient (Loshchilov & Hutter 2019)."""
+    name = type(optimizer).__name__.lower()
+    told = any(bool(group.get("decoupled_weight_decay", False)) for group in groups)
+    return told or name.endswith("w") or name in DECOUPLED
 
 
 def _measure_weights(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.watching.programs import Program, adam, blobs, mlp, rings, sgd, stripes, waves
-from tests.watching.rules.histories import FACTS, codes, history, readings, stuck
+from tests.watching.rules.histories import FACTS, codes, history, parameters, readings, stuck
 from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
+from trainwell.optim.muon import Muon
 from trainwell.watching.data_facts import DataFacts
+from trainwell.watching.facts import collect_facts
 from trainwell.watching.readings import EpochReading
 
 X, Y = blobs()
@@ -190,3 +194,24 @@ def test_a_regression_that_learns_is_left_alone() -> None:
 
 def test_a_healthy_history_with_readings_of_every_kind_is_left_alone() -> None:
     assert codes(history(readings=readings(), epochs=epochs(FALLING, FALLING, gap=0.0))) == []
+
+
+@pytest.mark.parametrize(
+    ("build", "decouples"),
+    [
+        (torch.optim.AdamW, True),
+        (partial(torch.optim.RAdam, decoupled_weight_decay=True), True),
+        (Muon, True),
+        (torch.optim.Adam, False),
+        (torch.optim.SGD, False),
+    ],
+)
+def test_a_decay_that_is_apart_from_the_gradient_is_not_compared_with_it(
+    build: Callable[..., torch.optim.Optimizer], decouples: bool
+) -> None:
+    model = mlp(20, 5)
+    optimizer = build(model.parameters(), lr=0.02, weight_decay=0.05)
+    assert collect_facts(model, optimizer, None, None).decouples == decouples
+    facts = replace(FACTS, weight_decay=0.05, decouples=decouples)
+    seen = stuck(facts=facts, readings=readings(parameters=parameters((1e-3,) * 3)))
+    assert ("over_regularised" in codes(seen)) == (not decouples)

@@ -145,7 +145,7 @@ def pull_of_decay(history: History) -> float:
     Above 1 the optimiser mostly shrinks weights.
     """
     decay = history.facts.weight_decay
-    if not decay or history.facts.optimizer.endswith("w"):
+    if not decay or history.facts.decouples:
         return 0.0
     pulls = [
         decay * p.weight / p.gradient

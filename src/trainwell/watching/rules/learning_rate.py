@@ -146,10 +146,10 @@ def _epochs_fall(history: History) -> bool:
 def _decayed(history: History) -> float:
     """The share of the weights that weight decay takes in a step: not the rate's doing."""
     facts = history.facts
-    if facts.adaptive and not facts.optimizer.endswith("w"):
+    if facts.adaptive and not facts.decouples:
         return 0.0  # it is divided like the gradient
     share = middle(rate for _, rate in history.rates) * facts.weight_decay
-    if not facts.adaptive:
+    if not facts.decouples:
         share /= 1 - min(facts.momentum, 0.99)
     return share if math.isfinite(share) else 0.0
 

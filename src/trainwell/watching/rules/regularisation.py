@@ -114,7 +114,7 @@ def _suspect_strong_decay(history: History) -> Suspicion:
     facts = history.facts
     # Each step takes this share of the weights away.
     share = middle(rate for _, rate in history.rates) * facts.weight_decay
-    coupled = facts.weight_decay >= 0.1 and "w" not in facts.optimizer
+    coupled = facts.weight_decay >= 0.1 and not facts.decouples
     if facts.weight_decay <= 0.01:  # AdamW's own default: the rate makes it strong
         return None
     if not (_stands(history) and (share > 3e-3 or (is_poor(history) and coupled))):
