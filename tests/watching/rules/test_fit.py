@@ -213,5 +213,6 @@ def test_a_decay_that_is_apart_from_the_gradient_is_not_compared_with_it(
     optimizer = build(model.parameters(), lr=0.02, weight_decay=0.05)
     assert collect_facts(model, optimizer, None, None).decouples == decouples
     facts = replace(FACTS, weight_decay=0.05, decouples=decouples)
-    seen = stuck(facts=facts, readings=readings(parameters=parameters((1e-3,) * 3)))
+    small = readings(parameters=parameters((1e-3,) * 3))
+    seen = stuck(facts=facts, readings=small, rates=[(step, 0.02) for step in range(200)])
     assert ("over_regularised" in codes(seen)) == (not decouples)
