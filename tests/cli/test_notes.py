@@ -49,7 +49,7 @@ def test_d2_missing_values_of_a_table_are_told_by_fit_in_words_in_json_and_as_an
     words = ["fit", str(tmp_path / "table.csv"), "--epochs", "1", "--out", str(tmp_path / "run")]
     assert main([*words, "--no-report", "--json", "--set", "check=false"]) == 0
     out, error = capfd.readouterr()
-    message = "column 'width': 1 missing values are filled in"
+    message = "column 'width': 1 missing value is filled in"
     assert f"note: {message}" in error.splitlines()
     assert message in json.loads(out)["notes"]
     events = RunFolder.open(tmp_path / "run").read_events()
@@ -69,7 +69,7 @@ def test_d7_new_categories_and_empty_cells_are_told_by_predict(
     assert main(["predict", str(table_run), str(tmp_path / "new.csv"), "--json"]) == 0
     out, error = capfd.readouterr()
     wanted = [
-        "column 'width': 1 missing values are filled in",
+        "column 'width': 1 missing value is filled in",
         "column 'colour': 1 values are new and count as missing",
     ]
     assert json.loads(out)["notes"] == wanted

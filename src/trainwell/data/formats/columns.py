@@ -72,6 +72,8 @@ def encode_column(column: Column, values: Sequence[Any], where: str) -> tuple[Te
 
 def describe_missing(name: str, count: int) -> str:
     """A note on missing values of a column; empty where there are none."""
+    if count == 1:
+        return f"column {name!r}: 1 missing value is filled in"
     return f"column {name!r}: {count} missing values are filled in" if count else ""
 
 
