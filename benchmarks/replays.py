@@ -41,7 +41,7 @@ ON_TRIAL: tuple[Code, ...] = (
     "over_regularised",
 )
 """One cause for each kind of remedy that a replay can try."""
-SAME_REMEDY: Mapping[str, Code] = {
+SAME_REMEDY: Mapping[Code, Code] = {
     "exploding_or_nan": "lr_too_high",
     "dying_relu": "lr_too_high",
     "saturated_units": "lr_too_high",
@@ -182,7 +182,9 @@ def try_remedies(problem: Problem, fault: str) -> list[Trial]:
 def open_run(folder: Path) -> tuple[set[Code], Setting, Mapping[str, Tensor]]:
     """The causes that were found, what was trained, and its first weights."""
     run = tw.load_run(folder)
-    found = {SAME_REMEDY.get(f.code, f.code) for f in run.findings if f.severity != "note"}
+    found: set[Code] = {
+        SAME_REMEDY.get(f.code, f.code) for f in run.findings if f.severity != "note"
+    }
     resolved = Resolved(**{**run.about["resolved"], "compiled": False})
     setting = prepare(run.model, run.data, run.recipe, run.loss_fn, resolved)
     first = create_from(ModelSpec.from_dict(run.about["model"]), run.recipe.seed)

@@ -20,7 +20,7 @@ from trainwell.training.deterministic import only_deterministic
 from trainwell.training.fitting import prepare
 from trainwell.training.precision import Resolved
 from trainwell.training.session import Setting
-from trainwell.watching.replay import STEPS, Proof, prove, with_proof
+from trainwell.watching.replay import Proof, prove, with_proof
 
 MOST_SUSPECTS = 3
 
@@ -61,7 +61,7 @@ def diagnose(
     model: nn.Module | None = None,
     data: Any = None,
     loss_fn: Loss | None = None,
-    steps: int = STEPS,
+    steps: int | None = None,
 ) -> Diagnosis:
     """Tries the remedies of the top suspects out, in short replays that are the same each time.
 
@@ -73,7 +73,7 @@ def diagnose(
         model: Needed where the run trained a module of the user's own.
         data: Needed where the run was given Python objects.
         loss_fn: Needed where the run was given one.
-        steps: Of each replay.
+        steps: Of each replay; None: 60, or as many as the momentum remembers, up to 600.
 
     Raises:
         RunFolderError: Not a run folder, or it is in use.

@@ -44,11 +44,16 @@ from trainwell.training.step_watch import StepWatch
 from trainwell.training.watched_run import OpenWatch
 from trainwell.watching.causes import rank
 from trainwell.watching.remedies import MENDABLE
-from trainwell.watching.replay import CLEARLY_LOWER, STEPS, Proof, prove_best, replay, with_proof
+from trainwell.watching.replay import (
+    CLEARLY_LOWER,
+    Proof,
+    choose_steps,
+    prove_best,
+    replay,
+    with_proof,
+)
 
 MOST_SUSPECTS = 3
-MOST_STEPS = 600
-"""Of a replay; momentum that remembers more is judged by these."""
 
 
 def run_repairing(
@@ -233,7 +238,7 @@ class Mending:
         kept = kept_checkpoints(self.folder.checkpoints)
         if not kept or kept[0].step != FIRST_STEP:
             return None
-        setting, steps = _uncompiled(self.setting), _choose_steps(self.setting.recipe)
+        setting, steps = _uncompiled(self.setting), choose_steps(self.setting.recipe)
         first, later = kept[0], kept[1:]
         proof = prove_best(suspect, setting, _weights(first), steps)
         if proof is None and later and not had_ended:
@@ -354,12 +359,6 @@ def _last_good(
         if has_learned and found.end <= afresh.end:
             return checkpoint
     return None
-
-
-def _choose_steps(recipe: Recipe) -> int:
-    """Of a replay: no fewer than momentum remembers, else its harm comes later."""
-    memory = 1 / (1 - (recipe.momentum or 0.0))
-    return max(STEPS, min(MOST_STEPS, round(memory)))
 
 
 def _numbers_of(proof: Proof) -> dict[str, float]:

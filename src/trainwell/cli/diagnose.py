@@ -12,7 +12,9 @@ from trainwell.cli.output import plain, print_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `diagnose`."""
     parser.add_argument("run", metavar="RUN", help="the run folder")
-    parser.add_argument("--steps", metavar="N", type=int, default=60, help="of each replay")
+    parser.add_argument(
+        "--steps", metavar="N", type=int, help="of each replay; default 60, more with much momentum"
+    )
     add_own_model_argument(parser)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trainwell.findings import Finding
 from trainwell.training.randomness import RunRandomness
+from trainwell.training.recipe import Recipe
 from trainwell.training.session import Setting, build_step
 from trainwell.watching.remedies import (
     Change,
@@ -24,6 +25,8 @@ from trainwell.watching.remedies import (
 )
 
 STEPS = 60
+MOST_STEPS = 600
+"""Momentum that remembers more is judged by these."""
 LAST_SHARE = 5
 """The loss in the end is the mean over the last fifth of the steps."""
 CLEARLY_BETTER = 0.1
@@ -106,8 +109,14 @@ class Proof:
         }
 
 
+def choose_steps(recipe: Recipe) -> int:
+    """Of a replay: no fewer than momentum remembers, else its harm comes later."""
+    memory = 1 / (1 - (recipe.momentum or 0.0))
+    return max(STEPS, min(MOST_STEPS, round(memory)))
+
+
 def prove(
-    finding: Finding, setting: Setting, weights: Mapping[str, Tensor], steps: int = STEPS
+    finding: Finding, setting: Setting, weights: Mapping[str, Tensor], steps: int | None = None
 ) -> Proof | None:
     """The mildest remedy that is confirmed, else the best one tried; None: none can be tried.
 
@@ -115,8 +124,9 @@ def prove(
         finding: Whose remedy is tried.
         setting: Of the run; its model is left as it is.
         weights: From which every replay starts.
-        steps: Of each replay.
+        steps: Of each replay; None: as `choose_steps` says.
     """
+    steps = steps or choose_steps(setting.recipe)
     changes = propose_changes(finding.code, setting.recipe)
     tried: list[Proof] = []
     for proof in _try_changes(finding, changes, setting, weights, steps):
@@ -127,7 +137,7 @@ def prove(
 
 
 def prove_best(
-    finding: Finding, setting: Setting, weights: Mapping[str, Tensor], steps: int = STEPS
+    finding: Finding, setting: Setting, weights: Mapping[str, Tensor], steps: int
 ) -> Proof | None:
     """Of all remedies that are confirmed the one with which the loss ends lowest; None: none is.
 
