@@ -123,9 +123,7 @@ def vowel_network(
         if norm:
             layers.append(nn.BatchNorm1d(width))
         layers.append(activation())
-    return nn.Sequential(
-        *layers, nn.AdaptiveAvgPool1d(2), nn.Flatten(), nn.Linear(2 * 24, classes)
-    )
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool1d(2), nn.Flatten(), nn.Linear(2 * 24, classes))
 
 
 def road_network(width: int = 10) -> nn.Sequential:

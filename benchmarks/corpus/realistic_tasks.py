@@ -300,7 +300,7 @@ def fraud(share: float = 0.04, count: int = 3000) -> Data:
 
 @cache
 def gestures(length: int = 20, noise: float = 0.25, count: int = 1000) -> Data:
-    """Paths of a finger `(N, 20, 2)`: a stroke right, a stroke up, a circle left, a circle right."""
+    """Paths of a finger `(N, 20, 2)`: strokes right and up, circles left and right."""
     source = random(533)
     y = torch.randint(4, (count,), generator=source)
     time = torch.linspace(0, 1, length)

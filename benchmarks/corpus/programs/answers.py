@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
@@ -12,7 +11,7 @@ from torch.optim import SGD, Adam, AdamW
 from torch.utils.data import DataLoader, TensorDataset, WeightedRandomSampler
 
 from benchmarks.corpus.data import Data, random
-from benchmarks.corpus.loop import accuracy, balanced_accuracy, r_squared
+from benchmarks.corpus.loop import balanced_accuracy, r_squared
 from benchmarks.corpus.networks import mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.realistic_architectures import (
@@ -37,7 +36,13 @@ from benchmarks.corpus.realistic_tasks import (
 from benchmarks.corpus.training import measure, start, train
 
 
-@faulty("tickets-sorted-by-length-without-labels", "corrupted_labels", learns=0.75, margin=0.3, version=5)
+@faulty(
+    "tickets-sorted-by-length-without-labels",
+    "corrupted_labels",
+    learns=0.75,
+    margin=0.3,
+    version=5,
+)
 def sorted_by_length_without_labels(watch: Watch, faulty: bool) -> Outcome:
     """Texts are sorted by length to spare padding; the labels stay in the order of the file."""
     data = tickets()
@@ -64,7 +69,9 @@ def sorted_by_length_without_labels(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty("vowels-classes-numbered-as-they-come", "corrupted_labels", learns=0.9, margin=0.3, version=5)
+@faulty(
+    "vowels-classes-numbered-as-they-come", "corrupted_labels", learns=0.9, margin=0.3, version=5
+)
 def classes_numbered_as_they_come(watch: Watch, faulty: bool) -> Outcome:
     """Each file numbers its classes by first appearance, and the two files begin differently."""
     data = vowels()
@@ -267,7 +274,9 @@ def each_kind_on_its_own_screen(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(measure(model, clean), outcome.reported)
 
 
-@faulty("fraud-one-in-twenty-five-counts-once", "class_imbalance", learns=0.8, margin=0.1, version=5)
+@faulty(
+    "fraud-one-in-twenty-five-counts-once", "class_imbalance", learns=0.8, margin=0.1, version=5
+)
 def one_in_twenty_five_counts_once(watch: Watch, faulty: bool) -> Outcome:
     """To call every payment honest is right in 96 of 100 cases."""
     data = fraud()

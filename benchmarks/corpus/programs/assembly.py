@@ -63,9 +63,7 @@ def head_exchanged_after_the_optimizer(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty(
-    "films-parameters-counted-before-the-optimizer", "frozen_params", learns=0.75, version=5
-)
+@faulty("films-parameters-counted-before-the-optimizer", "frozen_params", learns=0.75, version=5)
 def parameters_counted_before_the_optimizer(watch: Watch, faulty: bool) -> Outcome:
     """`filter` gives its parameters once; counting them left none for the optimiser."""
     data = films()
@@ -75,7 +73,9 @@ def parameters_counted_before_the_optimizer(watch: Watch, faulty: bool) -> Outco
         tables = list(tables)
     size = sum(parameter.numel() for parameter in tables)
     assert size > 0
-    optimizer = AdamW([{"params": tables, "weight_decay": 0.01}, {"params": [model.start]}], lr=0.02)
+    optimizer = AdamW(
+        [{"params": tables, "weight_decay": 0.01}, {"params": [model.start]}], lr=0.02
+    )
     criterion = nn.BCEWithLogitsLoss()
     watcher = start(watch, model, optimizer, criterion, data, "everything")
     score = 0.0
@@ -257,7 +257,9 @@ class Stepper(nn.Module):
         return self.head(state)
 
 
-@faulty("gestures-state-detached-at-each-point", "detach_inplace", subtle=True, learns=0.8, version=5)
+@faulty(
+    "gestures-state-detached-at-each-point", "detach_inplace", subtle=True, learns=0.8, version=5
+)
 def state_detached_at_each_point(watch: Watch, faulty: bool) -> Outcome:
     """`state.detach()` belongs between sequences; it stands within the loop over points."""
     data = gestures()

@@ -88,9 +88,7 @@ def sixty_columns_that_say_nothing(watch: Watch, faulty: bool) -> Outcome:
             optimizer.step()
             watcher.step(loss, inputs=xb, outputs=outputs, targets=yb)
             losses.append(loss.item())
-        score = report(
-            watcher, model, criterion, data, losses, lambda o, t: r_squared(o.exp(), t)
-        )
+        score = report(watcher, model, criterion, data, losses, lambda o, t: r_squared(o.exp(), t))
     return Outcome(score, score)
 
 
@@ -136,7 +134,9 @@ class MeanPoint(nn.Module):
         return self.body(x.mean(1))
 
 
-@faulty("clouds-pooled-before-they-are-looked-at", "underfitting", learns=0.85, margin=0.2, version=5)
+@faulty(
+    "clouds-pooled-before-they-are-looked-at", "underfitting", learns=0.85, margin=0.2, version=5
+)
 def pooled_before_they_are_looked_at(watch: Watch, faulty: bool) -> Outcome:
     """The mean point of all four kinds is the same; what tells them apart is gone."""
     data = clouds()
@@ -160,7 +160,9 @@ def pooled_before_they_are_looked_at(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty("molecules-no-messages-are-sent", "underfitting", subtle=True, learns=0.8, margin=0.1, version=5)
+@faulty(
+    "molecules-no-messages-are-sent", "underfitting", subtle=True, learns=0.8, margin=0.1, version=5
+)
 def no_messages_are_sent(watch: Watch, faulty: bool) -> Outcome:
     """`rounds=0` from a test: the net sees atoms, but not who is bound to whom."""
     data = molecules()
@@ -295,7 +297,7 @@ def share_to_keep_taken_for_share_to_drop(watch: Watch, faulty: bool) -> Outcome
 
 @faulty("vowels-decay-of-a-tenth-in-sgd", "over_regularised", learns=0.9, margin=0.1, version=5)
 def decay_of_a_tenth_in_sgd(watch: Watch, faulty: bool) -> Outcome:
-    """AdamW's `weight_decay=0.1` is multiplied by its rate; with SGD it is a hundred times usual."""
+    """AdamW's `weight_decay=0.1` is multiplied by its rate; with SGD it is 200 times the usual."""
     data = vowels()
     model = vowel_network()
     decay = 0.1 if faulty else 1e-4
@@ -305,7 +307,11 @@ def decay_of_a_tenth_in_sgd(watch: Watch, faulty: bool) -> Outcome:
 
 
 @faulty(
-    "flats-squares-of-all-weights-in-the-loss", "over_regularised", subtle=True, learns=0.8, version=5
+    "flats-squares-of-all-weights-in-the-loss",
+    "over_regularised",
+    subtle=True,
+    learns=0.8,
+    version=5,
 )
 def squares_of_all_weights_in_the_loss(watch: Watch, faulty: bool) -> Outcome:
     """A penalty of 0.05 for each squared weight, which the author took for 0.0005."""
@@ -332,9 +338,11 @@ def squares_of_all_weights_in_the_loss(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty("traffic-columns-dropped-like-units", "over_regularised", subtle=True, learns=0.7, version=5)
+@faulty(
+    "traffic-columns-dropped-like-units", "over_regularised", subtle=True, learns=0.7, version=5
+)
 def columns_dropped_like_units(watch: Watch, faulty: bool) -> Outcome:
-    """Dropout of six tenths stands before the first layer, where the last half-hour is one column."""
+    """Dropout of six tenths before the first layer, where the last half-hour is one column."""
     data = traffic()
     model = nn.Sequential(
         nn.Flatten(),

@@ -7,13 +7,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim import SGD, Adam, AdamW, RMSprop
+from torch.optim import SGD, Adam, AdamW
 
 from benchmarks.corpus.loop import accuracy, r_squared
 from benchmarks.corpus.networks import mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.realistic_architectures import (
-    Bonds,
     evaluate,
     load,
     report,
@@ -69,7 +68,13 @@ class Rests(nn.Module):
         return self.head(states[:, -1 if self.by_last else 19])
 
 
-@faulty("gestures-last-state-after-a-long-rest", "vanishing_gradient", learns=0.85, margin=0.1, version=5)
+@faulty(
+    "gestures-last-state-after-a-long-rest",
+    "vanishing_gradient",
+    learns=0.85,
+    margin=0.1,
+    version=5,
+)
 def last_state_after_a_long_rest(watch: Watch, faulty: bool) -> Outcome:
     """Paths are padded to 60 points; by the last one a plain recurrence has forgotten them."""
     data = gestures()
@@ -105,9 +110,7 @@ class Scaled(nn.Module):
 
     def __init__(self, factor: float) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(
-            nn.Linear(width, 32) for width in (12, 32, 32, 32, 32, 32)
-        )
+        self.layers = nn.ModuleList(nn.Linear(width, 32) for width in (12, 32, 32, 32, 32, 32))
         self.head, self.factor = nn.Linear(32, 1), factor
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,7 +119,9 @@ class Scaled(nn.Module):
         return self.head(x)
 
 
-@faulty("flats-each-layer-scaled-by-a-tenth", "vanishing_gradient", learns=0.85, margin=0.1, version=5)
+@faulty(
+    "flats-each-layer-scaled-by-a-tenth", "vanishing_gradient", learns=0.85, margin=0.1, version=5
+)
 def each_layer_scaled_by_a_tenth(watch: Watch, faulty: bool) -> Outcome:
     """The factor is for branches of residual blocks; here there is no way past them."""
     data = flats()

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, RMSprop
+from torch.optim import SGD, Adam, AdamW
 
-from benchmarks.corpus.loop import accuracy, r_squared
+from benchmarks.corpus.loop import r_squared
 from benchmarks.corpus.networks import mlp
 from benchmarks.corpus.program import Outcome, Watch, faulty
 from benchmarks.corpus.realistic_architectures import (
@@ -24,7 +24,6 @@ from benchmarks.corpus.realistic_architectures import (
 )
 from benchmarks.corpus.realistic_tasks import (
     calls,
-    clinic,
     clouds,
     films,
     flats,
@@ -102,6 +101,7 @@ def gain_of_a_fiftieth(watch: Watch, faulty: bool) -> Outcome:
     for layer in model:
         if isinstance(layer, nn.Conv1d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight, gain=0.02 if faulty else 1.4)
+            assert layer.bias is not None
             nn.init.zeros_(layer.bias)
     optimizer = SGD(model.parameters(), lr=0.05, momentum=0.9)
     criterion = nn.CrossEntropyLoss()
@@ -124,7 +124,7 @@ def gain_of_a_fiftieth(watch: Watch, faulty: bool) -> Outcome:
 
 @faulty("films-vectors-that-start-at-nought", "bad_init", learns=0.75, subtle=True, version=5)
 def vectors_that_start_at_nought(watch: Watch, faulty: bool) -> Outcome:
-    """Both tables are zeros: each gets its gradient through the other, so only the fame is learned."""
+    """Both tables are zeros: each has its gradient through the other, and stays nought."""
     data = films()
     model = Towers()
     if faulty:
@@ -189,7 +189,9 @@ def bias_of_the_prior_in_every_layer(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty("calls-killed-by-the-first-large-errors", "dying_relu", "lr_too_high", learns=0.4, version=5)
+@faulty(
+    "calls-killed-by-the-first-large-errors", "dying_relu", "lr_too_high", learns=0.4, version=5
+)
 def killed_by_the_first_large_errors(watch: Watch, faulty: bool) -> Outcome:
     """Squared errors of counts up to forty, and a rate that suited counts about one."""
     data = calls()
@@ -216,7 +218,7 @@ def killed_by_the_first_large_errors(watch: Watch, faulty: bool) -> Outcome:
 
 @faulty("spectra-code-behind-a-relu", "dying_relu", subtle=True, learns=0.8, version=5)
 def code_behind_a_relu(watch: Watch, faulty: bool) -> Outcome:
-    """Another ReLU on the six numbers of the code, which start below nought and mostly stay there."""
+    """Another ReLU on the code, whose numbers start below nought and mostly stay there."""
     data = spectra()
     model = Coder()
     last = model.encoder[2]
@@ -306,7 +308,15 @@ def products_of_long_vectors_into_tanh(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty("songs-loudness-in-decibel-into-tanh", "saturated_units", "unnormalised_inputs", subtle=True, learns=0.9, margin=0.015, version=5)
+@faulty(
+    "songs-loudness-in-decibel-into-tanh",
+    "saturated_units",
+    "unnormalised_inputs",
+    subtle=True,
+    learns=0.9,
+    margin=0.015,
+    version=5,
+)
 def loudness_in_decibel_into_tanh(watch: Watch, faulty: bool) -> Outcome:
     """Bands between −60 and 0 decibel drive each tanh to one of its ends."""
     data = songs()
@@ -332,7 +342,14 @@ def loudness_in_decibel_into_tanh(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty("glyphs-adam-stops-its-units-at-a-tenth", "dying_relu", "lr_too_high", learns=0.85, margin=0.1, version=5)
+@faulty(
+    "glyphs-adam-stops-its-units-at-a-tenth",
+    "dying_relu",
+    "lr_too_high",
+    learns=0.85,
+    margin=0.1,
+    version=5,
+)
 def adam_stops_its_units_at_a_tenth(watch: Watch, faulty: bool) -> Outcome:
     """Adam's first steps, each as long as the rate, push most units below nought for good."""
     data = glyphs()

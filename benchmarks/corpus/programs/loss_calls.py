@@ -129,7 +129,9 @@ def relu_on_the_score(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty("flats-sigmoid-on-standardised-rents", "output_activation", subtle=True, learns=0.8, version=5)
+@faulty(
+    "flats-sigmoid-on-standardised-rents", "output_activation", subtle=True, learns=0.8, version=5
+)
 def sigmoid_on_standardised_rents(watch: Watch, faulty: bool) -> Outcome:
     """The net ends as the one for shares did: rents below the mean cannot be said."""
     data = flats()
@@ -260,7 +262,9 @@ def scores_viewed_instead_of_transposed(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty("spectra-cleaned-one-compared-with-the-noisy", "wrong_loss", subtle=True, learns=0.7, version=5)
+@faulty(
+    "spectra-cleaned-one-compared-with-the-noisy", "wrong_loss", subtle=True, learns=0.7, version=5
+)
 def cleaned_one_compared_with_the_noisy(watch: Watch, faulty: bool) -> Outcome:
     """A denoiser is compared with what it was given, so that to change nothing is best."""
     data = spectra()
@@ -270,9 +274,7 @@ def cleaned_one_compared_with_the_noisy(watch: Watch, faulty: bool) -> Outcome:
     model = nn.Sequential(nn.Linear(32, 48), nn.ReLU(), nn.Linear(48, 32))
     optimizer = AdamW(model.parameters(), lr=0.005)
     criterion = nn.MSELoss()
-    watcher = watch(
-        model, optimizer, loss_fn=criterion, train=(x, y), valid=(x_valid, y_valid)
-    )
+    watcher = watch(model, optimizer, loss_fn=criterion, train=(x, y), valid=(x_valid, y_valid))
     score = 0.0
     for _ in range(15):
         model.train()
@@ -291,9 +293,7 @@ def cleaned_one_compared_with_the_noisy(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty(
-    "hotels-divided-by-the-whole-set", "loss_reduction", learns=0.7, margin=0.1, version=5
-)
+@faulty("hotels-divided-by-the-whole-set", "loss_reduction", learns=0.7, margin=0.1, version=5)
 def divided_by_the_whole_set(watch: Watch, faulty: bool) -> Outcome:
     """Each batch's mean is divided by the number of lists, as only their sum should be."""
     data = hotels()
@@ -340,9 +340,7 @@ def loss_times_the_batch_size(watch: Watch, faulty: bool) -> Outcome:
             whole = loss * len(xb)
             (whole if faulty else loss).backward()
             optimizer.step()
-            watcher.step(
-                whole if faulty else loss, inputs=xb, outputs=outputs, targets=yb
-            )
+            watcher.step(whole if faulty else loss, inputs=xb, outputs=outputs, targets=yb)
             total += whole.item()
         valid_loss, score = evaluate(model, criterion, data.x_valid, data.y_valid, accuracy)
         watcher.epoch(train_loss=total / len(data.x), valid_loss=valid_loss)

@@ -1,4 +1,4 @@
-"""Batch normalisation and modes of version 5 that do not mean in use what they meant in training."""
+"""Batch normalisation and modes of version 5 that are not in use what they were in training."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TwoStreams(nn.Module):
     version=5,
 )
 def one_norm_for_two_streams(watch: Watch, faulty: bool) -> Outcome:
-    """`self.norm` is called for both inputs: its kept statistics are a mixture that fits neither."""
+    """`self.norm` is called for both inputs: its statistics are a mixture that fits neither."""
     data = traffic()
     model = TwoStreams(shares=faulty)
     optimizer = Adam(model.parameters(), lr=0.005)
@@ -70,7 +70,7 @@ def one_norm_for_two_streams(watch: Watch, faulty: bool) -> Outcome:
 
 @faulty("gestures-micro-batches-of-two-and-norms", "batchnorm_misuse", learns=0.85, version=5)
 def micro_batches_of_two_and_norms(watch: Watch, faulty: bool) -> Outcome:
-    """Gradients of sixteen pairs are gathered for memory's sake; each pair is its own statistics."""
+    """Gradients of sixteen pairs are gathered to save memory; each pair has its own statistics."""
     data = gestures()
     model = nn.Sequential(
         nn.Flatten(),
@@ -124,7 +124,7 @@ def served_without_the_buffers(watch: Watch, faulty: bool) -> Outcome:
     """`named_parameters()` goes to the copy that serves; means and variances are buffers."""
     data = flats()
     model, served = flat_network(), flat_network()
-    optimizer = Adam(model.parameters(), lr=0.01)
+    optimizer = Adam(model.parameters(), lr=0.006)
     criterion = nn.MSELoss()
     watcher = start(watch, model, optimizer, criterion, data, "everything")
     score = 0.0
@@ -146,9 +146,7 @@ def served_without_the_buffers(watch: Watch, faulty: bool) -> Outcome:
     return Outcome(score, score)
 
 
-@faulty(
-    "glyphs-batch-of-views-of-one", "batchnorm_misuse", "no_shuffle", learns=0.8, version=5
-)
+@faulty("glyphs-batch-of-views-of-one", "batchnorm_misuse", "no_shuffle", learns=0.8, version=5)
 def batch_of_views_of_one(watch: Watch, faulty: bool) -> Outcome:
     """Sixteen noisy views of a single glyph are a batch: what is its own is normalised away."""
     data = glyphs()
@@ -204,7 +202,11 @@ class Tickets(TicketReader):
 
 
 @faulty(
-    "tickets-training-mode-after-the-first-page", "eval_mode_bug", subtle=True, learns=0.75, version=5
+    "tickets-training-mode-after-the-first-page",
+    "eval_mode_bug",
+    subtle=True,
+    learns=0.75,
+    version=5,
 )
 def training_mode_after_the_first_page(watch: Watch, faulty: bool) -> Outcome:
     """A helper within the loop over validation batches ends with `model.train()`."""
@@ -244,7 +246,7 @@ def training_mode_after_the_first_page(watch: Watch, faulty: bool) -> Outcome:
 
 @faulty("songs-mode-of-the-phase-inverted", "eval_mode_bug", learns=0.9, version=5)
 def mode_of_the_phase_inverted(watch: Watch, faulty: bool) -> Outcome:
-    """`model.train(phase != "train")`: dropout works where it should rest, and rests in training."""
+    """`model.train(phase != "train")`: dropout works in validation and rests in training."""
     data = songs()
     model = nn.Sequential(nn.Linear(24, 64), nn.ReLU(), nn.Dropout(0.6), nn.Linear(64, 5))
     optimizer = AdamW(model.parameters(), lr=0.005)
@@ -280,7 +282,9 @@ def mode_of_the_phase_inverted(watch: Watch, faulty: bool) -> Outcome:
 def traced_in_training_mode(watch: Watch, faulty: bool) -> Outcome:
     """The traced copy that is validated has dropout for good, as it was on when traced."""
     data = traffic()
-    model = nn.Sequential(nn.Flatten(), nn.Linear(24, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1))
+    model = nn.Sequential(
+        nn.Flatten(), nn.Linear(24, 64), nn.ReLU(), nn.Dropout(0.5), nn.Linear(64, 1)
+    )
     optimizer = Adam(model.parameters(), lr=0.005)
     criterion = nn.MSELoss()
     watcher = watch(model, optimizer, loss_fn=criterion)

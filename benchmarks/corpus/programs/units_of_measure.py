@@ -84,9 +84,7 @@ def places_in_pixels(watch: Watch, faulty: bool) -> Outcome:
     data = gestures()
     if faulty:
         half = torch.tensor([960.0, 540.0])
-        data = replace(
-            data, x=half + data.x * half / 2.5, x_valid=half + data.x_valid * half / 2.5
-        )
+        data = replace(data, x=half + data.x * half / 2.5, x_valid=half + data.x_valid * half / 2.5)
     model = PathReader()
     optimizer = AdamW(model.parameters(), lr=0.008)
     criterion = nn.CrossEntropyLoss()

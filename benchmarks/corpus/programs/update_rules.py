@@ -51,9 +51,7 @@ def closure_without_zero_grad(watch: Watch, faulty: bool) -> Outcome:
         for xb, yb in load(data):
             told: dict[str, Tensor] = {}
 
-            def closure(
-                xb: Tensor = xb, yb: Tensor = yb, told: dict[str, Tensor] = told
-            ) -> Tensor:
+            def closure(xb: Tensor = xb, yb: Tensor = yb, told: dict[str, Tensor] = told) -> Tensor:
                 if not faulty:
                     optimizer.zero_grad()
                 told["outputs"] = model(xb)
@@ -62,6 +60,7 @@ def closure_without_zero_grad(watch: Watch, faulty: bool) -> Outcome:
                 return loss
 
             loss = optimizer.step(closure)
+            assert loss is not None
             watcher.step(loss, inputs=xb, outputs=told["outputs"], targets=yb)
             losses.append(loss.item())
         score = report(watcher, model, criterion, data, losses)
@@ -98,9 +97,7 @@ def skips_bad_batches_not_their_gradients(watch: Watch, faulty: bool) -> Outcome
                 optimizer.step()
                 optimizer.zero_grad()
             watcher.step(loss, inputs=xb, outputs=outputs, targets=yb)
-        valid_loss, score = evaluate(
-            model, criterion, data.x_valid, data.y_valid, accuracy
-        )
+        valid_loss, score = evaluate(model, criterion, data.x_valid, data.y_valid, accuracy)
         watcher.epoch(train_loss=sum(losses) / len(losses), valid_loss=valid_loss)
     return Outcome(score, score)
 
@@ -138,7 +135,11 @@ def gradients_made_but_never_cleared(watch: Watch, faulty: bool) -> Outcome:
 
 
 @faulty(
-    "lifetimes-partial-likelihood-not-negated", "gradient_ascent", learns=0.75, margin=0.3, version=5
+    "lifetimes-partial-likelihood-not-negated",
+    "gradient_ascent",
+    learns=0.75,
+    margin=0.3,
+    version=5,
 )
 def partial_likelihood_not_negated(watch: Watch, faulty: bool) -> Outcome:
     """The formula of the paper is what is to be maximised, and `backward` was called on it."""
@@ -232,7 +233,7 @@ def likeness_is_minimised(watch: Watch, faulty: bool) -> Outcome:
     for _ in range(10):
         model.train()
         losses: list[float] = []
-        for (xb, _) in load(data):
+        for xb, _ in load(data):
             optimizer.zero_grad()
             outputs = model(xb)
             loss = criterion(outputs, xb)
