@@ -24,6 +24,8 @@ SHARED = (
     "more_architectures.py",
     "more_tasks.py",
     "networks.py",
+    "realistic_architectures.py",
+    "realistic_tasks.py",
     "tasks.py",
     "training.py",
 )
