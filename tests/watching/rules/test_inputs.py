@@ -109,6 +109,16 @@ def test_only_scales_far_from_one_are_named(change: dict[str, float], found: boo
     assert ("unnormalised_inputs" in codes(seen)) == found
 
 
+@pytest.mark.parametrize(("std", "found"), [(0.002, True), (0.2, False)])
+def test_inputs_that_hardly_differ_were_scaled_twice(std: float, found: bool) -> None:
+    around = replace(
+        INPUTS, mean=-1.4, std=std, minimum=-1.4 - std, maximum=-1.4 + 3 * std, widest=std,
+        narrowest=std / 2,
+    )  # fmt: skip
+    seen = history(readings=readings(inputs=around))
+    assert ("dtype_scale" in codes(seen)) == found
+
+
 def test_one_odd_batch_is_no_fault_of_the_inputs() -> None:
     odd = readings(inputs=replace(INPUTS, widest=1e4, std=1e3))
     mixed = (*readings()[:7], odd[7], *readings()[8:])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,6 +42,7 @@ from tests.watching.rules.twins import Twins, assert_named, assert_silent
 from trainwell.findings import Finding
 from trainwell.tracing.origin import Origin
 from trainwell.watching.history import NanOrigin
+from trainwell.watching.probing import Probe
 from trainwell.watching.readings import EpochReading
 
 BLOBS = blobs()
@@ -361,3 +362,54 @@ def test_an_optimiser_of_few_rows_takes_higher_rates(
         readings=readings(parameters=parameters(ratio=0.025)),
     )
     assert ("lr_too_high" in codes(seen)) == found
+
+
+def waves_of_rate(length: int) -> list[tuple[int, float]]:
+    """A cosine that goes on: down in `length` steps and up again in as many."""
+    return [(k, 0.05 * (1 + math.cos(math.pi * k / length))) for k in range(STEPS)]
+
+
+@pytest.mark.parametrize(("length", "found"), [(8, True), (60, False)])
+def test_a_cosine_that_comes_up_again_several_times_an_epoch_counts_epochs(
+    length: int, found: bool
+) -> None:
+    epochs = [EpochReading(step, {"train_loss": 0.5}) for step in (50, 100, 150, 200)]
+    seen = history(rates=waves_of_rate(length), epochs=epochs)
+    assert ("lr_schedule" in codes(seen)) == found
+
+
+def test_warm_restarts_within_an_epoch_are_no_waves() -> None:
+    rates = [(k, 0.05 * (1 + math.cos(math.pi * (k % 10) / 10))) for k in range(STEPS)]
+    epochs = [EpochReading(step, {"train_loss": 0.5}) for step in (50, 100, 150, 200)]
+    assert "lr_schedule" not in codes(history(rates=rates, epochs=epochs))
+
+
+@pytest.mark.parametrize(
+    ("given", "top", "found"), [(0.05, math.nan, False), (1.0, math.nan, True), (0.05, 1.25, True)]
+)
+def test_a_schedule_that_begins_low_and_never_moves_is_not_stepped(
+    given: float, top: float, found: bool
+) -> None:
+    epochs = [EpochReading(step, {"train_loss": 1.5}) for step in (50, 100, 150, 200)]
+    rates = [(step, 0.05) for step in range(STEPS)]
+    seen = stuck(rates=rates, epochs=epochs, initial_rate=given, top_rate=top, probe=Probe())
+    assert ("lr_schedule" in codes(seen)) == found
+
+
+@pytest.mark.parametrize(
+    ("losses", "found"),
+    [
+        ((1.60, 1.59, 1.58, 1.57, 1.56, 1.55), True),
+        ((1.60, 1.57, 1.56, 1.555, 1.552, 1.551), False),
+        ((1.60, 1.59, 1.60, 1.57, 1.58, 1.55), False),
+    ],
+)
+def test_a_loss_that_creeps_down_as_fast_in_the_end_as_ever_asks_for_a_higher_rate(
+    losses: Sequence[float], found: bool
+) -> None:
+    epochs = [
+        EpochReading(30 * (k + 1), {"train_loss": 1.6, "valid_loss": loss})
+        for k, loss in enumerate(losses)
+    ]
+    seen = stuck(epochs=epochs, readings=readings(parameters=parameters(ratio=5e-4)))
+    assert ("lr_too_low" in codes(seen)) == found

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
 from trainwell.watching.rules.evidence import (
     DIVIDE_BY_SUMS,
     ENOUGH_STEPS,
+    column,
     first_rate,
     is_stuck,
     is_warming_up,
@@ -168,9 +170,12 @@ def _too_low(history: History) -> Iterable[Finding]:
     idle = is_stuck(history) and rate < 0.003 and _could_be_learned(history)
     straight = turns > 0.7 and (is_stuck(history) or trend.fall < 0.2)
     straight |= small_rate and turns > 0.5 and trend.fall < 0.1
-    limit = 1e-3 if straight or idle else 4e-4 if is_stuck(history) else 2e-4
+    creeps = _creeps(history)
+    limit = 1e-3 if straight or idle or creeps else 4e-4 if is_stuck(history) else 2e-4
     slow = ratio < limit and ratio * trend.count < 0.25
-    steady = straight or (turns > 0.2 and ratio < 1e-4) or (turns > 0.4 and is_stuck(history))
+    steady = (
+        straight or creeps or (turns > 0.2 and ratio < 1e-4) or (turns > 0.4 and is_stuck(history))
+    )
     if not (slow and (small_rate or steady or idle)) or not gradients > 1e-9:
         return
     yield Finding(
@@ -184,6 +189,15 @@ def _too_low(history: History) -> Iterable[Finding]:
         remedy="Multiply the learning rate by 10, and again until the loss falls quickly.",
         reference="Bengio 2012 (Practical recommendations)",
     )
+
+
+def _creeps(history: History) -> bool:
+    """Whether the loss falls in every epoch, as fast in the end as ever, and is hardly lower."""
+    losses = column(history, "valid_loss") or column(history, "train_loss")
+    falls = [before - now for before, now in pairwise(losses)]
+    if len(falls) < 5 or min(falls) <= 0 or not history.trend.level > 0.9:
+        return False
+    return falls[-1] > 0.5 * sum(falls) / len(falls)
 
 
 def _could_be_learned(history: History) -> bool:

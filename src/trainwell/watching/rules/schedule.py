@@ -69,6 +69,39 @@ def _suspect_slow_cycle(history: History, rates: Sequence[float]) -> Suspicion:
     )
 
 
+def _suspect_never_stepped(history: History, rates: Sequence[float]) -> Suspicion:
+    """A schedule that begins low and stays there; said at the end only."""
+    if history.probe is None or len(history.epochs) < 3 or history.facts.resumed:
+        return None
+    planned = max(x for x in (history.initial_rate, history.top_rate, 0.0) if math.isfinite(x))
+    if not (0 < max(rates) == min(rates) < 0.1 * planned and skill(history) < 0.95):
+        return None
+    return (
+        f"There is a schedule, but the learning rate has stood at {rates[0]:.2g}, where it begins, "
+        f"for {len(history.epochs)} epochs; it was to reach {planned:.2g}.",
+        "Call scheduler.step() after each update, or after each epoch if its numbers are epochs.",
+    )
+
+
+def _suspect_short_waves(history: History, rates: Sequence[float]) -> Suspicion:
+    """A cosine that goes on past its end comes up again as slowly as it went down."""
+    seen = [step for step, _ in history.rates]
+    per_epoch = history.epochs[0].step if history.epochs else 0
+    lowest = _find_valleys(rates)
+    # Thinned out, waves cannot be counted.
+    if len(lowest) < 3 or per_epoch <= 0 or seen[-1] - seen[0] >= len(seen):
+        return None
+    length = (lowest[-1] - lowest[0]) / (len(lowest) - 1)
+    if not length < 0.75 * per_epoch:
+        return None
+    return (
+        f"The learning rate falls to nearly nothing and comes up again every {length:.0f} steps, "
+        f"{per_epoch / length:.1f} times an epoch: a cosine whose length counts epochs is stepped "
+        "after each batch.",
+        "Step it once an epoch, or make it as long as the training in steps.",
+    )
+
+
 def _suspect_growth(history: History, rates: Sequence[float]) -> Suspicion:
     grows = rates[-1] > 20 * rates[0] > 0 and rates[-1] >= 0.99 * max(rates)
     # A warm-up that has not ended looks the same, but for the loss.
@@ -131,6 +164,8 @@ _SUSPECTS: tuple[Callable[[History, Sequence[float]], Suspicion], ...] = (
     _suspect_below_zero,
     _suspect_square,
     _suspect_slow_cycle,
+    _suspect_never_stepped,
+    _suspect_short_waves,
     _suspect_growth,
     _suspect_resets,
     _suspect_early_end,
@@ -149,6 +184,21 @@ def _find_end(rates: Sequence[float]) -> int | None:
         ),
         None,
     )
+
+
+def _find_valleys(rates: Sequence[float]) -> list[int]:
+    """Places where the rate is next to nothing, and both fell and rises by several small steps.
+
+    A restart jumps up at once, and so makes none.
+    """
+    low = 0.02 * max(rates)
+    return [
+        k
+        for k in range(2, len(rates) - 2)
+        if rates[k] <= low
+        and rates[k - 2] > rates[k - 1] >= rates[k] < rates[k + 1] < rates[k + 2]
+        and rates[k + 1] < 0.5 * max(rates)
+    ]
 
 
 def _is_squared(history: History, rates: Sequence[float]) -> bool:
