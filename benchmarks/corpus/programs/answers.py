@@ -156,7 +156,7 @@ def with_laboratory(means_of_classes: bool) -> tuple[Data, Tensor]:
     deviations = values.std(0)
     clean = torch.randn(len(base.x_valid), 6, generator=random(545)) + 0.5 * raw.y_valid
     absent = torch.rand(clean.shape, generator=random(546)) < 0.6
-    mean = values[:].mean(0)
+    mean = values.mean(0)
     for known, gone, y in ((values, missing, raw.y), (clean, absent, raw.y_valid)):
         filled = mean
         if means_of_classes:

@@ -71,14 +71,14 @@ def validation_added_to_the_loader(watch: Watch, faulty: bool) -> Outcome:
 
 
 @faulty(
-    "fraud-frauds-doubled-before-the-split",
+    "fraud-frauds-multiplied-before-the-split",
     "train_val_leak",
     learns=0.6,
     margin=0.05,
     inflates=True,
     version=5,
 )
-def frauds_doubled_before_the_split(watch: Watch, faulty: bool) -> Outcome:
+def frauds_multiplied_before_the_split(watch: Watch, faulty: bool) -> Outcome:
     """Frauds are copied fifteen times with a little noise; then the table is shuffled and cut."""
     base = fraud(share=0.08)
     x, y = base.x, base.y
