@@ -22,14 +22,14 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_value_is_printed_with_its_source_and_nothing_is_trained_or_written(
     empty_folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["fit", "digits", "--model", "resnet20", "--set", "momentum=0.8", "--explain"]
+    words = ["fit", "digits", "--model", "plain20", "--set", "momentum=0.8", "--explain"]
     assert main([*words, "--out", "run"]) == 0
     out, error = capfd.readouterr()
     for field in dataclasses.fields(tw.Recipe):
         assert f"\n  {field.name} " in out
     for source in (
         "given by you",
-        "suits the model resnet20 (He et al. 2015)",
+        "suits the model plain20 (He et al. 2015)",
         "usual for nesterov",
         "trainwell's default",
     ):

@@ -57,10 +57,10 @@ def test_the_complete_recipe_has_exactly_the_values_that_are_explained() -> None
 
 
 def test_the_user_goes_before_the_model_the_model_before_the_data_and_the_optimiser() -> None:
-    explained = choices("digits", "resnet20", batch_size=32)
+    explained = choices("digits", "plain20", batch_size=32)
     assert (explained["batch_size"].value, explained["batch_size"].source) == (32, "given by you")
     assert explained["epochs"].value == 12
-    assert explained["epochs"].source == "suits the model resnet20 (He et al. 2015)"
+    assert explained["epochs"].source == "suits the model plain20 (He et al. 2015)"
     assert explained["learning_rate"].source == "usual for nesterov"
     assert explained["optimizer"].source == "trainwell's default"
     assert choices("digits")["epochs"].source == "suits data of 1,294 examples"
@@ -81,7 +81,7 @@ def test_only_photos_are_mirrored_and_tiny_images_stay_as_they_are(
     pictures = numpy.zeros((40, *shape[1:], shape[0]), dtype=numpy.uint8)
     pictures[::2] = 255
     data = tw.load((pictures, numpy.arange(40) % 4))
-    chosen = explain_recipe(tw.Recipe(), data, ModelSpec("resnet20", shape, 4))["augment"]
+    chosen = explain_recipe(tw.Recipe(), data, ModelSpec("plain20", shape, 4))["augment"]
     assert chosen.value == kept
     assert chosen.source.startswith("suits the model" if len(kept) == 2 else "suits the data")
 
@@ -91,6 +91,13 @@ def test_grey_images_are_moved_turned_and_scaled_where_the_model_asks_for_it() -
     data = tw.load((pictures, numpy.arange(40) % 4))
     chosen = explain_recipe(tw.Recipe(), data, ModelSpec("lenet5", (1, 28, 28), 4))["augment"]
     assert {text.partition("(")[0] for text in chosen.value} == {"rotate", "scale", "shift"}
+
+
+def test_the_muon_of_a_resnet_takes_its_rate_and_decay_away_with_it() -> None:
+    chosen = choices("digits", "resnet20")
+    assert (chosen["optimizer"].value, chosen["learning_rate"].value) == ("muon", 0.02)
+    given = choices("digits", "resnet20", optimizer="nesterov")
+    assert (given["learning_rate"].value, given["weight_decay"].value) == (0.1, 5e-4)
 
 
 def test_an_optimiser_brings_its_usual_rate_decay_and_momentum() -> None:
