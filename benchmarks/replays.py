@@ -3,7 +3,7 @@
     python -m benchmarks.replays --processes 2
 
 Small trainings with a fault in the recipe, and without one. For each, remedies of four kinds are
-put on trial in replays of 60 steps, those of the findings and those that nobody asked for; then
+put on trial in short replays, those of the findings and those that nobody asked for; then
 whole trainings tell whether they help.
 """
 

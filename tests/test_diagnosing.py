@@ -11,8 +11,9 @@ import torch
 import trainwell as tw
 from trainwell.cli.main import main
 from trainwell.findings import Finding
+from trainwell.optim.optimizers import OPTIMIZERS
 from trainwell.training.fitting import prepare
-from trainwell.watching.remedies import propose_changes
+from trainwell.watching.remedies import MENDABLE, propose_changes, propose_widely
 from trainwell.watching.replay import Proof, Replay, prove, with_proof
 
 RECIPE = tw.Recipe(epochs=12, batch_size=32, optimizer="sgd", learning_rate=0.05)
@@ -117,6 +118,17 @@ def test_exploding_gradients_of_a_recurrent_network_are_clipped_first(tmp_path: 
     assert {"clip_norm": 1.0} not in propose_changes("exploding_or_nan", clipped)
 
 
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_what_is_proposed_is_a_recipe_whatever_the_optimiser(name: str) -> None:
+    given = tw.Recipe(optimizer=name, weight_decay=OPTIMIZERS[name].weight_decay)
+    if OPTIMIZERS[name].momentum is not None:
+        given = given.replace(momentum=0.999)
+    complete = tw.explain("mlp", "iris", given).recipe
+    for code in MENDABLE:
+        for change in [*propose_changes(code, complete), *propose_widely(code, complete)]:
+            assert complete.replace(**change) != complete
+
+
 def test_of_remedies_that_are_not_proved_the_best_one_is_told(tmp_path: Path) -> None:
     run = train(tmp_path)
     setting = prepare(run.model, run.data, run.recipe, None)
@@ -132,3 +144,5 @@ def test_the_command_says_what_was_proved(tmp_path: Path, capsys: pytest.Capture
     assert main(["diagnose", str(run.folder)]) == 0
     assert "confirmed" in capsys.readouterr().out
     assert main(["diagnose", str(tmp_path / "nowhere")]) == 2
+    assert main(["diagnose", str(run.folder), "--steps", "0"]) == 2
+    assert "1 step at least, not 0" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from trainwell.api import load_run
-from trainwell.errors import RunFolderError
+from trainwell.errors import RecipeError, RunFolderError
 from trainwell.findings import Finding
 from trainwell.models.catalogue import ModelSpec, create_from
 from trainwell.nn.losses import Loss
@@ -78,7 +78,10 @@ def diagnose(
     Raises:
         RunFolderError: Not a run folder, or it is in use.
         DataError, ModelError: Data or model were not given again.
+        RecipeError: Less than one step.
     """
+    if steps is not None and steps < 1:
+        raise RecipeError(f"a replay needs 1 step at least, not {steps}", where="steps")
     opened = run if isinstance(run, Run) else load_run(run, model=model, data=data, loss_fn=loss_fn)
     found = opened.findings
     suspects = [f for f in found if f.severity != "note"][:MOST_SUSPECTS]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import nn
 
 from trainwell.optim.adam import UncorrectedAdam
 from trainwell.optim.momentum import ClassicMomentum, LookaheadNesterov
-from trainwell.optim.muon import orthogonalise
+from trainwell.optim.muon import Muon, orthogonalise
 from trainwell.optim.optimizers import OPTIMIZERS, build_optimizer, find_optimizer
 
 Array = NDArray[numpy.float64]
@@ -381,6 +383,50 @@ def test_muon_is_torchs_muon_but_for_its_rounding() -> None:
     muon.step()
     moved = (theirs.matrix - before).norm()
     assert (ours.matrix - theirs.matrix).norm() < 0.02 * moved  # theirs is in bfloat16
+
+
+def step_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    model.zero_grad()
+    model().backward()
+    optimizer.step()
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+@pytest.mark.parametrize("take", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_a_copy_of_muon_goes_on_as_the_original_does(take: Callable[[Any], Any]) -> None:
+    model = Mixed()
+    optimizer = Muon(model.parameters(), lr=0.1)
+    step_of(model, optimizer)
+    other = take((model, optimizer))
+    for ours, theirs in zip(step_of(model, optimizer), step_of(*other), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_muon_takes_on_another_group_and_the_settings_that_it_is_given() -> None:
+    model = Mixed()
+    optimizer = Muon([model.matrix], lr=0.1)
+    optimizer.add_param_group({"params": [model.filters, model.scale], "betas": (0.5, 0.5)})
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    after = step_of(model, optimizer)
+    assert not any(map(torch.equal, before, after))
+    again = Mixed()
+    loaded = Muon([again.matrix], lr=0.1)
+    loaded.add_param_group({"params": [again.filters, again.scale]})
+    again.load_state_dict(model.state_dict())
+    loaded.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for ours, theirs in zip(step_of(model, optimizer), step_of(again, loaded), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_large_gradients_of_half_precision_move_the_weights(dtype: torch.dtype) -> None:
+    weights = nn.Parameter(torch.zeros(64, 64, dtype=dtype))
+    noise = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    weights.grad = (2000 * noise).to(dtype)
+    Muon([weights], lr=0.1).step()
+    moved = weights.detach().float()
+    assert torch.isfinite(moved).all()
+    assert 0.5 * 0.02 < moved.square().mean().sqrt() < 1.5 * 0.02
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (8, 3), (5, 5), (1, 7)])

@@ -57,15 +57,22 @@ class Muon(Optimizer):
             raise ValueError(f"lr and weight_decay must be at least 0, not {lr}, {weight_decay}")
         settings = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(params, {**settings, "betas": betas, "eps": eps})
-        self.rest = [_open_rest(group) for group in self.param_groups]
-        self._share_states()
+        self._open_rest()
 
-    def load_state_dict(self, state_dict: Any) -> None:
-        """Goes on from what `state_dict` gave."""
-        super().load_state_dict(state_dict)
-        self._share_states()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Also of `load_state_dict`, of copies and of pickles."""
+        super().__setstate__(state)
+        self._open_rest()
 
-    def _share_states(self) -> None:
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's optimisers take it."""
+        super().add_param_group(param_group)
+        if hasattr(self, "rest"):
+            self._open_rest()
+
+    def _open_rest(self) -> None:
+        """An AdamW for each group that has more than matrices; its states are kept here."""
+        self.rest = [_open_adamw(group) for group in self.param_groups]
         for adamw in filter(None, self.rest):
             for parameter in adamw.param_groups[0]["params"]:
                 adamw.state[parameter] = self.state[parameter]
@@ -131,7 +138,10 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     a, b, c = COEFFICIENTS
     is_tall = matrices.shape[1] > matrices.shape[2]
     found = matrices.mT if is_tall else matrices
-    found = found / found.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    # Squares of float16 overflow soon.
+    exact = torch.promote_types(found.dtype, torch.float32)
+    size = torch.linalg.vector_norm(found, dim=(1, 2), keepdim=True, dtype=exact)
+    found = found / size.clamp(min=1e-7)
     if found.device.type != "cpu":
         found = found.bfloat16()
     for _ in range(ITERATIONS):
@@ -141,7 +151,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return (found.mT if is_tall else found).to(matrices.dtype).contiguous()
 
 
-def _open_rest(group: dict[str, Any]) -> AdamW | None:
+def _open_adamw(group: dict[str, Any]) -> AdamW | None:
     """AdamW over what is no matrix; None where everything is one."""
     others = [p for p in group["params"] if p.ndim < 2]
     if not others:

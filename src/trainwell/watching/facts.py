@@ -26,7 +26,7 @@ RECURRENT = nn.RNNBase
 
 
 DECOUPLED = ("muon", "adafactor", "lion", "lamb")
-"""Optimisers of torch and others whose names do not end in W, as AdamW's does."""
+"""How names of optimisers begin, of torch and others, that have no W as AdamW's has."""
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
@@ -168,7 +168,7 @@ def _decouples(optimizer: Any, groups: Sequence[Mapping[str, Any]]) -> bool:
     """Whether weight decay is apart from the gradient (Loshchilov & Hutter 2019)."""
     name = type(optimizer).__name__.lower()
     told = any(bool(group.get("decoupled_weight_decay", False)) for group in groups)
-    return told or name.endswith("w") or name in DECOUPLED
+    return told or name.endswith("w") or "adamw" in name or name.startswith(DECOUPLED)
 
 
 def _measure_weights(named: Sequence[tuple[str, nn.Parameter]]) -> dict[str, float]:

@@ -87,6 +87,7 @@ class History:
         lines: Of the user's code, by kind and layer; see `sources`.
         initial_rate: The learning rate that a scheduler started from; not-a-number without one.
         top_rate: What a one-cycle schedule is to rise to; not-a-number without one.
+        one_schedule: Whether all groups have the same share of the rate that they began with.
         hidden: Attributes with parameters that got a gradient, but of which neither model nor
             optimiser knows.
     """
@@ -109,6 +110,7 @@ class History:
     hidden: tuple[str, ...] = ()
     initial_rate: float = math.nan
     top_rate: float = math.nan
+    one_schedule: bool = True
 
     @property
     def step(self) -> int:

@@ -26,3 +26,10 @@ def _read(optimizer: Any, key: str) -> float:
         return float(optimizer.param_groups[0][key])
     except (AttributeError, KeyError, IndexError, TypeError):
         return math.nan
+
+
+def has_one_schedule(optimizer: Any) -> bool:
+    """Whether all groups have the same share of the rate that a scheduler started from."""
+    groups = [g for g in getattr(optimizer, "param_groups", []) if g.get("initial_lr")]
+    shares = {round(float(group["lr"]) / float(group["initial_lr"]), 9) for group in groups}
+    return len(shares) <= 1

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from trainwell.findings import Code
-from trainwell.training.recipe import Recipe
+from trainwell.optim.optimizers import find_optimizer
+from trainwell.training.recipe import DEFAULT_OPTIMIZER, Recipe
 
 FACTORS = (4, 30, 300, 3_000, 100_000)
 """By which a rate is changed: the first that helps is the proof."""
@@ -76,6 +77,8 @@ def _clip_or_lower_rate_densely(recipe: Recipe) -> Sequence[Change]:
 
 def _clip_gradients(recipe: Recipe) -> Sequence[Change]:
     """The cliffs of recurrent networks are passed at a bounded step (Pascanu et al. 2013)."""
+    if find_optimizer(recipe.optimizer or DEFAULT_OPTIMIZER).kind.searches:
+        return []  # a search compares losses along the gradient as it is
     return [{"clip_norm": CLIPPED_TO}] if (recipe.clip_norm or math.inf) > CLIPPED_TO else []
 
 

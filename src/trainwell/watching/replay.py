@@ -126,7 +126,7 @@ def prove(
         weights: From which every replay starts.
         steps: Of each replay; None: as `choose_steps` says.
     """
-    steps = steps or choose_steps(setting.recipe)
+    steps = choose_steps(setting.recipe) if steps is None else steps
     changes = propose_changes(finding.code, setting.recipe)
     tried: list[Proof] = []
     for proof in _try_changes(finding, changes, setting, weights, steps):

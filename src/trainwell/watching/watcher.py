@@ -28,7 +28,12 @@ from trainwell.watching.ledger import Ledger
 from trainwell.watching.nan_origin import Broken, find_nan_origin
 from trainwell.watching.passes import HookedPasses, Passes, RepeatedPasses, runs_compiled
 from trainwell.watching.probing import Probe, probe
-from trainwell.watching.rates import read_initial_rate, read_rate, read_top_rate
+from trainwell.watching.rates import (
+    has_one_schedule,
+    read_initial_rate,
+    read_rate,
+    read_top_rate,
+)
 from trainwell.watching.readings import EpochReading
 from trainwell.watching.recorder import Recorder
 from trainwell.watching.rules import judge
@@ -359,6 +364,7 @@ class Watcher:
             lines=self._forward.lines,
             initial_rate=read_initial_rate(self._optimizer),
             top_rate=read_top_rate(self._optimizer),
+            one_schedule=has_one_schedule(self._optimizer),
             hidden=self._guard(
                 "hidden layers", find_hidden, self._model, self._optimizer, self._passes.call.args
             )

@@ -22,6 +22,10 @@ from trainwell.watching.readings import EpochReading
 X, Y = blobs()
 
 
+class AdamW8bit(torch.optim.SGD):
+    """Of a name that others give theirs."""
+
+
 def noisy(rows: int, seed: int) -> tuple[Tensor, Tensor]:
     """Classes that overlap: more can be learned by heart than in truth."""
     g = torch.Generator().manual_seed(seed)
@@ -202,6 +206,7 @@ def test_a_healthy_history_with_readings_of_every_kind_is_left_alone() -> None:
         (torch.optim.AdamW, True),
         (partial(torch.optim.RAdam, decoupled_weight_decay=True), True),
         (Muon, True),
+        (AdamW8bit, True),
         (torch.optim.Adam, False),
         (torch.optim.SGD, False),
     ],

@@ -109,10 +109,14 @@ def test_only_scales_far_from_one_are_named(change: dict[str, float], found: boo
     assert ("unnormalised_inputs" in codes(seen)) == found
 
 
-@pytest.mark.parametrize(("std", "found"), [(0.002, True), (0.2, False)])
-def test_inputs_that_hardly_differ_were_scaled_twice(std: float, found: bool) -> None:
+@pytest.mark.parametrize(
+    ("mean", "std", "found"), [(-1.4, 0.002, True), (-1.4, 0.2, False), (1.4, 0.002, False)]
+)
+def test_inputs_that_hardly_differ_below_zero_were_scaled_twice(
+    mean: float, std: float, found: bool
+) -> None:
     around = replace(
-        INPUTS, mean=-1.4, std=std, minimum=-1.4 - std, maximum=-1.4 + 3 * std, widest=std,
+        INPUTS, mean=mean, std=std, minimum=mean - std, maximum=mean + 3 * std, widest=std,
         narrowest=std / 2,
     )  # fmt: skip
     seen = history(readings=readings(inputs=around))

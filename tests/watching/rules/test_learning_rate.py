@@ -29,6 +29,7 @@ from tests.watching.programs import (
 )
 from tests.watching.rules.histories import (
     FACTS,
+    OUTPUTS,
     STEPS,
     codes,
     falling,
@@ -43,7 +44,7 @@ from trainwell.findings import Finding
 from trainwell.tracing.origin import Origin
 from trainwell.watching.history import NanOrigin
 from trainwell.watching.probing import Probe
-from trainwell.watching.readings import EpochReading
+from trainwell.watching.readings import EpochReading, Reading
 
 BLOBS = blobs()
 HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
@@ -374,25 +375,49 @@ def test_a_cosine_that_comes_up_again_several_times_an_epoch_counts_epochs(
     length: int, found: bool
 ) -> None:
     epochs = [EpochReading(step, {"train_loss": 0.5}) for step in (50, 100, 150, 200)]
-    seen = history(rates=waves_of_rate(length), epochs=epochs)
+    seen = history(rates=waves_of_rate(length), epochs=epochs, readings=fair())
     assert ("lr_schedule" in codes(seen)) == found
 
 
-def test_warm_restarts_within_an_epoch_are_no_waves() -> None:
-    rates = [(k, 0.05 * (1 + math.cos(math.pi * (k % 10) / 10))) for k in range(STEPS)]
-    epochs = [EpochReading(step, {"train_loss": 0.5}) for step in (50, 100, 150, 200)]
-    assert "lr_schedule" not in codes(history(rates=rates, epochs=epochs))
+def fair() -> tuple[Reading, ...]:
+    """Readings of outputs that leave something to be desired."""
+    return readings(outputs=replace(OUTPUTS, accuracy=0.9))
 
 
 @pytest.mark.parametrize(
-    ("given", "top", "found"), [(0.05, math.nan, False), (1.0, math.nan, True), (0.05, 1.25, True)]
+    "share",
+    [lambda k: (1 + math.cos(math.pi * (k % 10) / 10)) / 2, lambda k: abs(k % 16 - 8) / 8],
+    ids=["warm restarts", "triangles"],
+)
+def test_restarts_and_triangles_within_an_epoch_are_meant(share: Callable[[int], float]) -> None:
+    rates = [(k, 0.1 * share(k)) for k in range(STEPS)]
+    epochs = [EpochReading(step, {"train_loss": 0.5}) for step in (50, 100, 150, 200)]
+    seen = history(rates=rates, epochs=epochs, readings=fair())
+    assert "lr_schedule" not in codes(seen)
+
+
+@pytest.mark.parametrize(
+    ("given", "top", "alone", "found"),
+    [
+        (0.05, math.nan, True, False),
+        (1.0, math.nan, True, True),
+        (1.0, math.nan, False, False),
+        (0.05, 1.25, True, True),
+    ],
 )
 def test_a_schedule_that_begins_low_and_never_moves_is_not_stepped(
-    given: float, top: float, found: bool
+    given: float, top: float, alone: bool, found: bool
 ) -> None:
     epochs = [EpochReading(step, {"train_loss": 1.5}) for step in (50, 100, 150, 200)]
     rates = [(step, 0.05) for step in range(STEPS)]
-    seen = stuck(rates=rates, epochs=epochs, initial_rate=given, top_rate=top, probe=Probe())
+    seen = stuck(
+        rates=rates,
+        epochs=epochs,
+        initial_rate=given,
+        top_rate=top,
+        one_schedule=alone,
+        probe=Probe(),
+    )
     assert ("lr_schedule" in codes(seen)) == found
 
 

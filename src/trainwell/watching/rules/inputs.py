@@ -44,7 +44,7 @@ def judge_inputs(history: History) -> Iterable[Finding]:
             f"The inputs are tiny ({low:.2g} to {high:.2g}): maybe they were scaled twice.",
             "Scale the inputs once, to mean 0 and standard deviation 1.",
         )  # fmt: skip
-    elif std < 0.03 and abs(mean) > 20 * std:
+    elif std < 0.03 and mean < -20 * std:
         yield _scale_finding(
             history, "warning", seen,
             f"The inputs hardly differ (mean {mean:.3g}, standard deviation {std:.2g}): maybe they "

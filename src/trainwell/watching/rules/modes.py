@@ -127,13 +127,12 @@ def _validates_otherwise(history: History) -> Iterable[Finding]:
     last = history.epochs[-1]
     told, own = last.values.get("valid_loss", math.nan), probe.valid.loss
     # A loss that weights examples is another in the training too, dropout apart.
-    trained = max((x for x in (probe.on_train.loss, probe.as_trained.loss) if x > 0), default=1.0)
+    trained = max(
+        (x for x in (probe.on_train.loss, probe.as_trained.loss) if x > 0), default=math.inf
+    )
     own *= max(1.0, last.values.get("train_loss", math.nan) / trained)
     same_weights = last.step == history.modes.steps
-    mixed = history.modes.passes_in_training > history.modes.passes_in_eval > 0
-    if not same_weights or not told > (1.15 if mixed else 1.5) * own:
-        return
-    if told - own < (0.05 if mixed else 0.1) * history.chance:
+    if not same_weights or not told > 1.5 * own or told - own < 0.1 * history.chance:
         return
     in_batches = facts.batch_norms > 0 and facts.norms_by_batch and not history.modes.occasions
     yield Finding(

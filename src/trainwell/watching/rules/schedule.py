@@ -73,6 +73,8 @@ def _suspect_never_stepped(history: History, rates: Sequence[float]) -> Suspicio
     """A schedule that begins low and stays there; said at the end only."""
     if history.probe is None or len(history.epochs) < 3 or history.facts.resumed:
         return None
+    if not history.one_schedule:  # what this group lacks, another one may have
+        return None
     planned = max(x for x in (history.initial_rate, history.top_rate, 0.0) if math.isfinite(x))
     if not (0 < max(rates) == min(rates) < 0.1 * planned and skill(history) < 0.95):
         return None
@@ -86,11 +88,14 @@ def _suspect_never_stepped(history: History, rates: Sequence[float]) -> Suspicio
 def _suspect_short_waves(history: History, rates: Sequence[float]) -> Suspicion:
     """A cosine that goes on past its end comes up again as slowly as it went down."""
     seen = [step for step, _ in history.rates]
-    per_epoch = history.epochs[0].step if history.epochs else 0
+    ends = [epoch.step for epoch in history.epochs]
     lowest = _find_valleys(rates)
     # Thinned out, waves cannot be counted.
-    if len(lowest) < 3 or per_epoch <= 0 or seen[-1] - seen[0] >= len(seen):
+    if len(lowest) < 3 or len(ends) < 3 or seen[-1] - seen[0] >= len(seen):
         return None
+    if skill(history) > 0.95:
+        return None
+    per_epoch = middle(float(end - start) for start, end in pairwise(ends))
     length = (lowest[-1] - lowest[0]) / (len(lowest) - 1)
     if not length < 0.75 * per_epoch:
         return None
@@ -187,9 +192,9 @@ def _find_end(rates: Sequence[float]) -> int | None:
 
 
 def _find_valleys(rates: Sequence[float]) -> list[int]:
-    """Places where the rate is next to nothing, and both fell and rises by several small steps.
+    """Places where the rate is next to nothing, and both fell and rises slowly at first.
 
-    A restart jumps up at once, and so makes none.
+    A restart jumps up at once, and a triangle rises evenly, so neither makes any.
     """
     low = 0.02 * max(rates)
     return [
@@ -197,7 +202,7 @@ def _find_valleys(rates: Sequence[float]) -> list[int]:
         for k in range(2, len(rates) - 2)
         if rates[k] <= low
         and rates[k - 2] > rates[k - 1] >= rates[k] < rates[k + 1] < rates[k + 2]
-        and rates[k + 1] < 0.5 * max(rates)
+        and rates[k + 1] - rates[k] < 0.7 * (rates[k + 2] - rates[k + 1])
     ]
 
 
