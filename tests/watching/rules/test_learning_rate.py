@@ -44,6 +44,7 @@ from trainwell.findings import Finding
 from trainwell.tracing.origin import Origin
 from trainwell.watching.history import NanOrigin
 from trainwell.watching.probing import Probe
+from trainwell.watching.rates import has_one_schedule
 from trainwell.watching.readings import EpochReading, Reading
 
 BLOBS = blobs()
@@ -438,3 +439,12 @@ def test_a_loss_that_creeps_down_as_fast_in_the_end_as_ever_asks_for_a_higher_ra
     ]
     seen = stuck(epochs=epochs, readings=readings(parameters=parameters(ratio=5e-4)))
     assert ("lr_too_low" in codes(seen)) == found
+
+
+def test_groups_that_are_scheduled_differently_have_no_schedule_in_common() -> None:
+    model = mlp(20, 5)
+    groups = [{"params": [p]} for p in model.parameters()][:2]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    assert has_one_schedule(optimizer)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, [lambda step: 0.05, lambda step: 0.8**step])
+    assert not has_one_schedule(optimizer)
