@@ -418,6 +418,15 @@ def test_muon_takes_on_another_group_and_the_settings_that_it_is_given() -> None
         assert torch.equal(ours, theirs)
 
 
+def test_matrices_of_one_shape_and_two_types_are_moved_each_in_its_own() -> None:
+    weights = [nn.Parameter(torch.zeros(6, 4, dtype=t)) for t in (torch.float32, torch.float64)]
+    for parameter in weights:
+        parameter.grad = torch.eye(6, 4, dtype=parameter.dtype)
+    Muon(weights, lr=0.1).step()
+    assert torch.allclose(weights[0].double(), weights[1], atol=1e-5)
+    assert weights[0].abs().sum() > 0
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_large_gradients_of_half_precision_move_the_weights(dtype: torch.dtype) -> None:
     weights = nn.Parameter(torch.zeros(64, 64, dtype=dtype))

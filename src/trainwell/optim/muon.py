@@ -107,7 +107,7 @@ class Muon(Optimizer):
         torch._foreach_lerp_(averages, gradients, 1.0 - group["momentum"])
         directions = torch._foreach_lerp(gradients, averages, group["momentum"])
         torch._foreach_mul_(matrices, 1.0 - group["lr"] * group["weight_decay"])
-        for (rows, columns), places in _group_by_shape(matrices).items():
+        for (rows, columns, _, _), places in _group_alike(matrices).items():
             stacked = torch.stack([directions[k].flatten(1) for k in places])
             chosen = [matrices[k] for k in places]
             updates = [
@@ -160,10 +160,14 @@ def _open_adamw(group: dict[str, Any]) -> AdamW | None:
     return AdamW(others, foreach=True, **settings)
 
 
-def _group_by_shape(parameters: list[Tensor]) -> dict[tuple[int, int], list[int]]:
-    """Places of the parameters by rows and columns of their matrices."""
-    places: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+Kind = tuple[int, int, torch.device, torch.dtype]
+
+
+def _group_alike(parameters: list[Tensor]) -> dict[Kind, list[int]]:
+    """Places of the parameters by rows and columns of their matrices, device and type."""
+    places: defaultdict[Kind, list[int]] = defaultdict(list)
     for place, parameter in enumerate(parameters):
         rows = parameter.shape[0]
-        places[rows, parameter.numel() // max(rows, 1)].append(place)
+        columns = parameter.numel() // max(rows, 1)
+        places[rows, columns, parameter.device, parameter.dtype].append(place)
     return places
