@@ -102,6 +102,13 @@ def test_baselines_refuse_classes_several_series_and_impossible_windows() -> Non
         tw.models.create("exponential_smoothing", input_shape=(10, 1), classes=1, alpha=1.0)
 
 
+def test_a_sequence_of_one_step_uses_all_weights_of_sequence_to_sequence() -> None:
+    model = tw.models.create("sequence_to_sequence", input_shape=(20, 1), classes=1, seed=0)
+    model(torch.randn(4, 20, 1)).sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
+
+
 def test_sequence_to_sequence_beats_every_baseline_on_periodic_series(tmp_path: Path) -> None:
     run = tw.fit("sequence_to_sequence", "series", tw.Recipe(epochs=10), out=tmp_path / "run")
     test = run.data.test

@@ -110,8 +110,8 @@ class ResidualLstm(nn.Module):
 class SequenceToSequence(nn.Module):
     """One LSTM reads, another writes the outputs one after another (Sutskever et al. 2014).
 
-    Each written value is the next step's input. The outputs are the steps of the written sequence:
-    with a regression of K targets, K steps ahead.
+    Each written value is the next step's input, and 1 the first one's. The outputs are the steps
+    of the written sequence: with a regression of K targets, K steps ahead.
 
     Args:
         input_shape: `(T, F)`, `(C, H, W)` or `(F,)`.
@@ -131,7 +131,8 @@ class SequenceToSequence(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         _, (hidden, memory) = self.encoder(self.read(inputs))
         state = (hidden[-1], memory[-1])
-        value = hidden.new_zeros(hidden.shape[1], 1)
+        # Zero would leave the weights of the written value without gradient at the first step.
+        value = hidden.new_ones(hidden.shape[1], 1)
         written = []
         for _ in range(self.steps):
             state = self.decoder(value, state)

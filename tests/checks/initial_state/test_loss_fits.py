@@ -6,6 +6,7 @@ from torch.nn import functional
 from tests.checks.initial_state.looking import codes, report, seeded
 from tests.checks.initial_state.ordinary_programs import digits, patients, tumours
 from trainwell.checks.initial_state.loss_fits import check_loss_fits
+from trainwell.nn.losses import multiclass_hinge
 
 
 @pytest.mark.parametrize(
@@ -53,6 +54,12 @@ def test_squared_errors_of_class_numbers_are_named(squeezed):
 def test_squared_errors_of_two_classes_are_named():
     assert codes(check_loss_fits, seeded(30, 1), tumours(), nn.MSELoss()) == ["wrong_loss"]
     assert codes(check_loss_fits, seeded(30, 1), tumours(), nn.BCEWithLogitsLoss()) == []
+
+
+def test_a_hinge_of_one_score_for_two_classes_is_none():
+    inputs, targets = tumours()
+    data = inputs, targets.flatten().long()
+    assert codes(check_loss_fits, seeded(30, 1), data, multiclass_hinge) == []
 
 
 def test_cross_entropy_of_one_output_is_named():

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from trainwell.checks.initial_state.first_pass import FirstPass, first_pass
-from trainwell.checks.initial_state.known_loss import CLASS_LOSSES, DISTANCES, KnownLoss, know_loss
+from trainwell.checks.initial_state.known_loss import (
+    CLASS_LOSSES,
+    DISTANCES,
+    KnownLoss,
+    draw_like,
+    know_loss,
+    try_loss,
+)
 from trainwell.checks.subject import Subject
 from trainwell.checks.verdict import Verdict, skip
 from trainwell.findings import Code, Finding
@@ -43,7 +50,7 @@ def check_loss_fits(subject: Subject) -> Sequence[Verdict]:
     found = (
         _find_broadcast(subject, known, outputs, targets)
         or _find_distance_of_classes(subject, known, outputs, targets)
-        or _find_single_column(known, outputs)
+        or _find_single_column(subject, known, outputs, targets)
         or _find_impossible_targets(known, outputs, targets)
         or _find_class_without_gradient(subject, known, outputs, targets)
     )
@@ -186,8 +193,15 @@ def _find_distance_of_classes(
     return []
 
 
-def _find_single_column(known: KnownLoss, outputs: Tensor) -> list[Finding]:
+def _find_single_column(
+    subject: Subject, known: KnownLoss, outputs: Tensor, targets: Tensor
+) -> list[Finding]:
     if known.name not in CLASS_LOSSES or outputs.ndim < 2 or outputs.shape[1] != 1:
+        return []
+    # A hinge may be made for one score of two classes.
+    if known.name == "hinge" and any(
+        try_loss(subject.loss, drawn, targets) for drawn in draw_like(outputs, 2)
+    ):
         return []
     return _wrong(
         "The cross-entropy of a single output is always 0: one class has all the probability.",
