@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from trainwell.tracing.calling_line import find_calling_line
+from trainwell.watching.cuts import Cuts
 from trainwell.watching.facts import BATCH_NORM
 from trainwell.watching.hooks import ModuleHook
 from trainwell.watching.ledger import Ledger
@@ -83,8 +84,11 @@ class ForwardProbe:
         self.spent = 0.0
         self.called: set[str] = set()
         self.detached: dict[str, int] = {}
+        self.repeated_cuts = 0
+        self._cuts = Cuts()
         self.lines: dict[tuple[str, str], str] = {}
         self._calls = 0
+        self._norm_calls: dict[str, int] = {}
 
     def arm(self, step: int) -> None:
         """Takes hold of the layers for the passes of one step."""
@@ -105,7 +109,8 @@ class ForwardProbe:
     def enter(self) -> None:
         """The forward pass of the whole model begins."""
         self.leave()
-        self._pending, self._calls = [], 0
+        self._pending, self._calls, self._norm_calls = [], 0, {}
+        self._cuts = Cuts()
         self._mode = _Mode(self)
         self._mode.__enter__()
 
@@ -119,6 +124,7 @@ class ForwardProbe:
             mode.__exit__(None, None, None)
         start = time.thread_time()
         pending, self._pending = self._pending, []
+        self.repeated_cuts = max(self.repeated_cuts, self._cuts.count())
         with torch.no_grad():
             for kind, layer, values in pending:
                 if kind == "weights":
@@ -150,7 +156,9 @@ class ForwardProbe:
             if args[0].requires_grad and not isinstance(args[0], nn.Parameter):
                 self.detached[self._layer] = self.detached.get(self._layer, 0) + 1
                 self._note_line(CUT, self._layer)
+                self._cuts.open(result, self._layer)
             return
+        self._cuts.follow(function, args, result)
         kind = _KINDS.get(function)
         if kind is not None and self._calls < MAX_CALLS and isinstance(result, Tensor):
             self._calls += 1
@@ -195,7 +203,8 @@ class ForwardProbe:
         values = x.float().transpose(0, 1).flatten(1)
         count = values.shape[1]
         share = float("nan") if module.momentum is None else module.momentum
-        label = f"norm|{name}|{count}|{int(module.training)}|{share}"
+        call = self._norm_calls[name] = self._norm_calls.get(name, 0) + 1
+        label = f"norm|{name}|{count}|{int(module.training)}|{share}|{call}"
         if count < 2:
             self._ledger.put(self.step, label, (x.new_full((2,), float("nan")),))
             return

@@ -110,10 +110,16 @@ def _norms(numbers: Numbers) -> list[NormReading]:
     for label, values in numbers.items():
         if label.startswith("norm|"):
             _, rest = label.split("|", 1)
-            name, count, training, momentum = rest.rsplit("|", 3)
+            name, count, training, momentum, call = rest.rsplit("|", 4)
             rows.append(
                 NormReading(
-                    name, int(count), values[0], values[1], training == "1", float(momentum)
+                    name=name,
+                    values=int(count),
+                    mean_gap=values[0],
+                    variance_gap=values[1],
+                    training=training == "1",
+                    momentum=float(momentum),
+                    call=int(call),
                 )
             )
     return rows
@@ -134,6 +140,7 @@ def _outputs(numbers: Numbers) -> OutputReading | None:
                 zip(("minimum", "maximum", "std", "spread", "row_sum_error"), values, strict=True)
             )
             named["slope"] = numbers.get("slope", (UNKNOWN,))[0]
+            named["pairing"] = numbers.get("pairing", (UNKNOWN,))[0]
             named["idle"] = frozenset(k for k, v in enumerate(numbers.get("idle", ())) if v > 0)
             whole = "whole targets" in numbers
             counts: dict[str, Any] = {}

@@ -64,7 +64,8 @@ def find_targets(
         return torch.where(low < 0, place, outputs.argmax(1))
     if graph.kind in ("bce", "bce_logits") and outputs.numel() == len(outputs):
         return (gradient < 0).to(outputs.dtype).reshape(outputs.shape)
-    if graph.kind == "mse" and graph.reduction == "mean" and not graph.around:
+    # What is added to a loss leaves its gradient by the outputs as it is.
+    if graph.kind == "mse" and graph.reduction == "mean" and set(graph.around) <= {"add"}:
         return outputs.detach() - gradient * outputs.numel() / 2
     return None
 
@@ -108,6 +109,7 @@ def read_outputs(
         aligned = align_gradient(gradient, outputs)
         is_single = outputs.ndim == 2
         _read_classes(ledger, step, *rows, aligned, is_single)
+        _read_pairing_of_classes(ledger, step, *rows, targets, gradient, outputs)
     elif targets.numel() == outputs.numel():
         _read_numbers(ledger, step, outputs, targets, gradient, kind)
 
@@ -230,6 +232,38 @@ def _read_numbers(
         parts += _fit_scale(expected.unsqueeze(1), gradient.reshape(-1, 1).float())
     label = f"numbers|{int(one_column)}"
     ledger.put(step, label, parts)
+    if gradient is not None and gradient.shape == outputs.shape and len(z) == outputs.numel():
+        probable = torch.sigmoid(z) if kind == "bce_logits" else z
+        _put_pairing(ledger, step, probable - y, gradient, len(outputs))
+
+
+def _read_pairing_of_classes(
+    ledger: Ledger,
+    step: int,
+    scores: Tensor,
+    classes: Tensor,
+    targets: Tensor,
+    gradient: Tensor | None,
+    outputs: Tensor,
+) -> None:
+    """Of examples or positions that have a class which is not to be ignored."""
+    if gradient is None or gradient.shape != outputs.shape or targets.is_floating_point():
+        return
+    rows = align_classes(gradient, targets)
+    if rows is None:
+        return
+    known = (classes >= 0) & (classes < scores.shape[1])
+    wanted = scores.float().softmax(1)
+    wanted.scatter_add_(1, classes.clamp(0, scores.shape[1] - 1)[:, None], -known.float()[:, None])
+    _put_pairing(ledger, step, wanted * known[:, None], rows[0] * known[:, None], len(scores))
+
+
+def _put_pairing(ledger: Ledger, step: int, wanted: Tensor, gradient: Tensor, rows: int) -> None:
+    """Mean cosine, over examples, of their gradients with those that their own targets ask for."""
+    wanted, found = wanted.reshape(rows, -1), gradient.detach().float().reshape(rows, -1)
+    cosines = functional.cosine_similarity(wanted, found, dim=1, eps=1e-30)
+    moved = (found != 0).any(1).float()
+    ledger.put(step, "pairing", ((cosines * moved).sum() / moved.sum(),))
 
 
 def _spread_of_examples(targets: Tensor) -> Tensor:

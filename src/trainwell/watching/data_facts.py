@@ -81,6 +81,8 @@ class DataFacts:
         commonest_target: Share of the commonest target of a regression.
         commonest_elsewhere: Share of that target among the validation examples.
         commonest_near: Share of that target among the neighbours of examples that have it.
+        cut_columns: Share of the features that are whole numbers of both signs and of a
+            standardised feature's scale.
         changed: Share of the examples seen in training that are none of the training data's.
         valid_counts: Validation examples of each class.
         train_mean: Of all training values.
@@ -120,6 +122,7 @@ class DataFacts:
     commonest_target: float = 0.0
     commonest_elsewhere: float = float("nan")
     commonest_near: float = float("nan")
+    cut_columns: float = 0.0
     changed: float = float("nan")
     valid_counts: tuple[int, ...] = ()
     train_mean: float = float("nan")
@@ -151,6 +154,7 @@ def look_at_data(
         "train_std": float(std),
         "distinct": len(hash_rows(train[0]).unique()) / len(x),
         "coincides": coincide_by_chance(x),
+        "cut_columns": _measure_cut_columns(x),
     }
     if valid is not None:
         v = _rows(valid[0])
@@ -182,6 +186,15 @@ def _thin(pair: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
 
 def _rows(inputs: Tensor) -> Tensor:
     return inputs.detach().cpu().float().flatten(1)
+
+
+def _measure_cut_columns(x: Tensor) -> float:
+    """Whole numbers from −3 to 3 or so, most of them 0: what a cast leaves of standardised ones."""
+    whole = (x == x.round()).all(0)
+    std, mean = torch.std_mean(x, dim=0, correction=0)
+    scaled = (mean.abs() < 0.5) & (std > 0.3) & (std < 1.5)
+    both = (x.amin(0) < -1) & (x.amax(0) > 1) & ((x == 0).float().mean(0) > 0.3)
+    return float((whole & scaled & both).float().mean())
 
 
 def _look_at_classes(x: Tensor, y: Tensor) -> dict[str, Any]:

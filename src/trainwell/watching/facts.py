@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -49,6 +50,7 @@ class Facts:
         ends_constant: Whether the outputs come out of a normalisation of single numbers.
         weight_layers: Layers with weights.
         dropout: Largest probability of a dropout; 0 without.
+        input_dropout: That of one before the first layer with weights; 0 without.
         batch_norms: How many batch normalisations there are.
         norms: How many normalisations of any kind.
         norms_by_batch: Whether a batch normalisation keeps no running statistics.
@@ -87,6 +89,7 @@ class Facts:
     norms_at_zero: bool = False
     weight_layers: int = 0
     dropout: float = 0.0
+    input_dropout: float = 0.0
     batch_norms: int = 0
     norms: int = 0
     norms_by_batch: bool = False
@@ -138,6 +141,7 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         ends_constant=bool(leaves) and _gives_a_constant(leaves[-1]),
         weight_layers=len(weighted),
         dropout=max((float(m.p) for m in leaves if isinstance(m, DROPOUT)), default=0.0),
+        input_dropout=_find_input_dropout(leaves),
         batch_norms=sum(isinstance(m, BATCH_NORM) for m in leaves),
         norms=sum(isinstance(m, NORMS) for m in leaves),
         norms_by_batch=any(isinstance(m, BATCH_NORM) and m.running_mean is None for m in leaves),
@@ -210,6 +214,11 @@ def _measure_gates(module: nn.Module) -> float:
         for gate in gates
     ]
     return float(torch.stack(sizes).abs().max())
+
+
+def _find_input_dropout(leaves: Sequence[nn.Module]) -> float:
+    before = takewhile(lambda leaf: not _is_weighted(leaf), leaves)
+    return max((float(leaf.p) for leaf in before if isinstance(leaf, DROPOUT)), default=0.0)
 
 
 def _gives_a_constant(module: nn.Module) -> bool:

@@ -29,6 +29,11 @@ class Modes:
         occasions: Updates after which such passes were made.
         updates_read: Updates of the optimiser on the steps that were read.
         passes_per_update: Forward passes with gradients for each update of the optimiser.
+        relapses: Occasions on which a pass in evaluation mode of other examples went before.
+        traced: Passes that were recorded for good in training mode.
+        updates: Of the optimiser, so far; 0 where it does not tell.
+        since_update: Steps told since the last of them.
+        piled_up: Backward passes since then, of those looked at, that added to what was there.
     """
 
     steps: int = 0
@@ -38,6 +43,11 @@ class Modes:
     occasions: int = 0
     updates_read: int = 0
     passes_per_update: float = 1.0
+    relapses: int = 0
+    traced: int = 0
+    updates: int = 0
+    since_update: int = 0
+    piled_up: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,8 @@ class History:
         eval_inputs: `(mean, standard deviation)` of inputs of passes without gradients.
         called: Layers with weights whose forward pass ran with gradients.
         detached: Layers after which a tensor was cut from its graph.
+        repeated_cuts: How often in one pass that happened after the same layer, to what the next
+            weights got.
         lines: Of the user's code, by kind and layer; see `sources`.
         initial_rate: The learning rate that a scheduler started from; not-a-number without one.
         top_rate: What a one-cycle schedule is to rise to; not-a-number without one.
@@ -106,6 +118,7 @@ class History:
     eval_inputs: Sequence[tuple[float, float]] = ()
     called: frozenset[str] = frozenset()
     detached: tuple[str, ...] = ()
+    repeated_cuts: int = 0
     lines: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     hidden: tuple[str, ...] = ()
     initial_rate: float = math.nan

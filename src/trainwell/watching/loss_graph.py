@@ -42,6 +42,8 @@ _SAME_VALUES = (
     "Unbind",
     "Split",
 )
+_SUMS = ("AddBackward", "SubBackward")
+_MULTIPLES = (*_SUMS, "MulBackward", "DivBackward", "NegBackward")
 _ACTIVATIONS = {
     "SoftmaxBackward": "softmax",
     "LogSoftmaxBackward": "log_softmax",
@@ -73,6 +75,8 @@ class LossGraph:
         named: Whether the loss is one of torch's own, not written out by hand.
         axes: Of the model's outputs; 0 where unknown.
         has_positions: Whether the loss itself gets a class for each of several positions.
+        swapped: Whether the model's outputs are where the targets belong.
+        adds_number: Whether something without a graph is added to the loss.
     """
 
     kind: str = ""
@@ -87,6 +91,8 @@ class LossGraph:
     named: bool = False
     axes: int = 0
     has_positions: bool = False
+    swapped: bool = False
+    adds_number: bool = False
 
     @property
     def is_classification(self) -> bool:
@@ -140,6 +146,8 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
         named=True,
         axes=getattr(outputs, "ndim", 0),
         has_positions=_name(node) in ("NllLoss2DBackward", "NllLossNdBackward"),
+        swapped=kind == "bce_logits" and node.next_functions[0][0] is None,
+        adds_number=_adds_number(loss.grad_fn),
     )
 
 
@@ -165,7 +173,12 @@ def _read_unnamed(loss: Tensor, around: tuple[str, ...], custom: tuple[str, ...]
         activation = _ACTIVATIONS.get(_name(inner), "") if inner is not None else ""
     reduction = "mean" if "mean" in around else "sum" if "sum" in around else ""
     return LossGraph(
-        kind=kind, around=around, activation=activation, reduction=reduction, custom=custom
+        kind=kind,
+        around=around,
+        activation=activation,
+        reduction=reduction,
+        custom=custom,
+        adds_number=_adds_number(loss.grad_fn),
     )
 
 
@@ -188,6 +201,16 @@ def _find_loss(root: Any) -> tuple[Any, tuple[str, ...]]:
         if len(path) < 8:
             queue += [(n, longer) for n, _ in node.next_functions if n is not None]
     return None, plain
+
+
+def _adds_number(node: Any) -> bool:
+    """Whether a sum that is the loss, or a multiple of it, has a term without a graph."""
+    while node is not None and _name(node) in _MULTIPLES:
+        terms = [term for term, _ in node.next_functions]
+        if _name(node) in _SUMS and len(terms) > 1 and None in terms:
+            return True
+        node = next((term for term in terms if term is not None), None)
+    return False
 
 
 def _skip_same(node: Any) -> tuple[Any, tuple[int, ...]]:

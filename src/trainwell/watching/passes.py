@@ -54,12 +54,16 @@ class Counts:
         in_evaluation: Without gradients, in evaluation mode.
         in_training: Without gradients, in training mode.
         occasions: Updates after which such passes were made: one of a validation, many in a GAN.
+        relapses: Of them, those after a single pass in evaluation mode, of other examples.
+        traced: Passes that `torch.jit.trace` recorded for good in training mode.
     """
 
     with_gradient: int = 0
     in_evaluation: int = 0
     in_training: int = 0
     occasions: int = 0
+    relapses: int = 0
+    traced: int = 0
 
     def per_update(self, updates: int) -> float:
         """Passes with gradients for each update; 1 where none were seen."""
@@ -123,6 +127,7 @@ class HookedPasses:
         self.evaluated: tuple[Any, ...] | None = None
         self._model, self._forward, self._guard = model, forward, guard
         self._was_training = self._since_occasion = True
+        self._evaluated_since = 0
         self._armed = False
         self._root_hooks: list[Any] = []
         self._differing = [m for m in model.modules() if isinstance(m, DROPOUT | BATCH_NORM)]
@@ -167,22 +172,33 @@ class HookedPasses:
             self._entry = None
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if torch.jit.is_tracing():
+            self.counts.traced += bool(self._differing) and self._is_training(module)
+            return
         if not torch.is_grad_enabled():
-            self.evaluated = args
-            if self._is_training(module):
-                self.counts.in_training += 1
-                self.counts.occasions += self._since_occasion
-                self._since_occasion = False
-            else:
-                self.counts.in_evaluation += 1
+            self._count_other(module, args)
             return
         self.is_fresh = False
-        self._since_occasion = True
+        self._since_occasion, self._evaluated_since = True, 0
         self.counts.with_gradient += 1
         self._was_training = self._is_training(module)
         self.call = Call(args, kwargs, autocast=_read_autocast())
         if self._armed and not self._guard.has_given_up("layers"):
             self._guard("layers", self._forward.enter)
+
+    def _count_other(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A pass without gradients."""
+        same = _is_same(args, self.evaluated)
+        self.evaluated = args
+        if not self._is_training(module):
+            self.counts.in_evaluation += 1
+            self._evaluated_since += 1
+            return
+        self.counts.in_training += 1
+        if self._since_occasion:
+            self.counts.occasions += 1
+            self.counts.relapses += self._evaluated_since == 1 and not same
+        self._since_occasion = False
 
     def _is_training(self, module: nn.Module) -> bool:
         """A mode that is set on the model alone does not reach its layers."""
@@ -288,6 +304,12 @@ def run_eagerly(model: nn.Module) -> contextlib.AbstractContextManager[object]:
     if not runs_compiled(model):
         return contextlib.nullcontext()
     return torch.compiler.set_stance("force_eager")
+
+
+def _is_same(args: tuple[Any, ...], others: tuple[Any, ...] | None) -> bool:
+    """Whether two calls are of the same examples, as where several predictions are drawn."""
+    one, other = first_tensor(args), first_tensor(others)
+    return one is not None and other is not None and one.data_ptr() == other.data_ptr()
 
 
 def _read_autocast() -> tuple[str, torch.dtype] | None:

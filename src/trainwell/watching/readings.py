@@ -137,6 +137,8 @@ class OutputReading:
         binary: Whether all targets are 0 or 1.
         whole_targets: Whether the targets are whole numbers of an integer type.
         slope: Correlation of that gradient with the outputs; for one output column only.
+        pairing: Mean over examples, or positions, of the cosine between that gradient and the one
+            that their own targets ask for; 1 for most losses, 0 for other examples' targets.
         idle: Numbers of the columns of outputs `(N, C)` by which the loss has no gradient for any
             example.
     """
@@ -165,6 +167,7 @@ class OutputReading:
     binary: bool = False
     whole_targets: bool = False
     slope: float = UNKNOWN
+    pairing: float = UNKNOWN
     idle: frozenset[int] = frozenset()
 
 
@@ -179,6 +182,7 @@ class NormReading:
         variance_gap: Median over channels of |ln(batch variance ÷ running variance)|.
         training: Whether it used the statistics of the batch.
         momentum: Its share of the new statistics; not-a-number for a cumulative mean.
+        call: Its number among the calls of one pass, from 1.
     """
 
     name: str
@@ -187,6 +191,7 @@ class NormReading:
     variance_gap: float
     training: bool
     momentum: float
+    call: int = 1
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,10 @@ class UpdateProbe:
         kept = [torch.stack(w.kept).min() for w in seen if len(w.kept) == w.passes]
         return torch.stack(kept).max() if kept else False
 
+    def count_kept(self) -> int:
+        """Backward passes since it was armed that found a gradient and added to it."""
+        return max((len(witness.kept) for witness in self._witnesses), default=0)
+
     def _hear(self, function: Callable[..., None]) -> Callable[..., None]:
         """A hook that never fails."""
 

@@ -105,7 +105,7 @@ class Watcher:
         self._rates: list[float] = []
         self._steps_in_eval = 0
         self._armed = False
-        self._updates_seen = self._update_count = 0
+        self._updates_seen = self._update_count = self._updated_at = self._piled_up = 0
         self._passes: Passes = HookedPasses(model, self._forward, self._guard)
         if runs_compiled(model) if is_compiled is None else is_compiled:
             self._repeat_passes()
@@ -236,6 +236,7 @@ class Watcher:
     def _after_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         self._passes.is_fresh = True
         self._update_count += 1
+        self._updated_at, self._piled_up = self._count + 1, 0
 
     # Readings
 
@@ -269,6 +270,8 @@ class Watcher:
     def _read_batch(self, loss: Any, inputs: Any, outputs: Any, targets: Any) -> None:
         step = self._updates.step
         self._updates_seen += self._updates.updates
+        if not self._updates.updates:
+            self._piled_up = max(self._piled_up, self._updates.count_kept())
         kept = self._updates.kept_gradient()
         if kept is not None and step > 0:
             as_tensor = kept if isinstance(kept, Tensor) else torch.tensor(float(kept))
@@ -346,13 +349,18 @@ class Watcher:
             windows=recorder.windows,
             epochs=recorder.epochs,
             modes=Modes(
-                self._count,
-                self._steps_in_eval,
-                counts.in_evaluation,
-                counts.in_training,
-                counts.occasions,
-                self._updates_seen if self._updates.can_wait else self._count,
-                counts.per_update(self._update_count),
+                steps=self._count,
+                steps_in_eval=self._steps_in_eval,
+                passes_in_eval=counts.in_evaluation,
+                passes_in_training=counts.in_training,
+                occasions=counts.occasions,
+                updates_read=self._updates_seen if self._updates.can_wait else self._count,
+                passes_per_update=counts.per_update(self._update_count),
+                relapses=counts.relapses,
+                traced=counts.traced,
+                updates=self._update_count,
+                since_update=self._count - self._updated_at if self._update_count else 0,
+                piled_up=self._piled_up,
             ),
             graph=graph,
             data=self._guard("data", self._examples.look, self._facts.task, classes),
@@ -361,6 +369,7 @@ class Watcher:
             eval_inputs=recorder.eval_inputs,
             called=frozenset(self._forward.called),
             detached=tuple(self._forward.detached),
+            repeated_cuts=self._forward.repeated_cuts,
             lines=self._forward.lines,
             initial_rate=read_initial_rate(self._optimizer),
             top_rate=read_top_rate(self._optimizer),

@@ -152,6 +152,19 @@ def _vanishing_in_time(history: History) -> Iterable[Finding]:
             remedy="Draw recurrent weights orthogonal (gain 1), or use an LSTM or GRU.",
             reference="Bengio et al. 1994; Le et al. 2015",
         )
+    elif _is_forgotten(history):
+        yield Finding(
+            code="vanishing_gradient",
+            severity="error",
+            step=history.step,
+            evidence={"first_spread_of_outputs": history.outputs[0].spread},
+            cause="At the start the outputs are the same for all examples: what a sequence says is "
+            "forgotten by the time step from which the outputs are made, and no gradient comes "
+            "back to it.",
+            remedy="Make the outputs from the last step that is no padding, or from the mean of "
+            "the steps; or use an LSTM or GRU.",
+            reference="Bengio et al. 1994; Hochreiter & Schmidhuber 1997",
+        )
     elif probe.time_ratio < 1e-4:
         yield Finding(
             code="vanishing_gradient",
@@ -166,15 +179,27 @@ def _vanishing_in_time(history: History) -> Iterable[Finding]:
         )
 
 
+def _is_forgotten(history: History) -> bool:
+    """Whether the first outputs of a model with weights in all places hardly differ."""
+    first = history.outputs[:3]
+    return (
+        len(first) == 3
+        and all(o.rows > 1 and o.std > 1e-3 and o.spread < 1e-5 * o.std for o in first)
+        and not any(p.weight == 0 for p in history.readings[0].parameters if p.is_weight)
+    )
+
+
 def _exploding(history: History) -> Iterable[Finding]:
     if history.trend.broken or history.nan is not None:
         return
     early = typical(history.readings[:3], lambda p: p.gradient)
     now = typical(late(history, 0.3), lambda p: p.gradient)
+    # What began with next to no gradient grows by any factor when it begins to learn.
+    least = max(1e-12, 1e-4 * max((v for v in early.values() if math.isfinite(v)), default=0.0))
     growth = [
         now[name] / early[name]
         for name in now
-        if early.get(name, 0) > 1e-12 and math.isfinite(now[name])
+        if early.get(name, 0) > least and math.isfinite(now[name])
     ]
     most = max(growth, default=0.0)
     trend = history.trend

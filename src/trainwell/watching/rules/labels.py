@@ -24,17 +24,15 @@ def _imbalance(history: History) -> Iterable[Finding]:
     present = [k for k, count in enumerate(seen) if count > 0]
     if len(present) < 2 or history.step < 50:
         return
-    rare = min(present, key=seen.__getitem__)
     common = max(present, key=seen.__getitem__)
+    few = [k for k in present if 5 <= seen[k] <= seen[common] / 6]
+    if not few:
+        return
+    rare = min(few, key=lambda k: right[k] / seen[k])
     ratio, recall = seen[common] / seen[rare], right[rare] / seen[rare]
     # What is around things is common in any picture; only what is never found is a fault there.
     dense = history.graph is not None and history.graph.axes > 2
-    if (
-        ratio < 6
-        or recall > (0.1 if dense else 0.3)
-        or seen[rare] < 5
-        or right[common] < 0.7 * seen[common]
-    ):
+    if recall > (0.1 if dense else 0.3) or right[common] < 0.7 * seen[common]:
         return
     if _is_recognised(history, rare):
         return
@@ -256,6 +254,7 @@ def _find_renamed(history: History) -> tuple[int, int, float] | None:
     train, valid = probe.on_train.seen, probe.valid
     if len(train) != len(valid.seen) or min(sum(train), sum(valid.seen)) < 100:
         return None
+    seen = list(zip(valid.seen, train, strict=True))
     for k, count in enumerate(valid.seen):
         now, then = count / sum(valid.seen), train[k] / sum(train)
         recall = valid.right[k] / count if count else 1.0
@@ -265,6 +264,10 @@ def _find_renamed(history: History) -> tuple[int, int, float] | None:
             # Where examples of a class are merely missing, the others keep their proportions.
             rest, usual = sum(train) - train[k], sum(valid.seen) - count
             grown = train[other] * usual > 1.3 * valid.seen[other] * rest
+            # Nor where all classes but one are rarer: the training is unbalanced.
+            rarer = sum(v * sum(train) > 1.5 * t * sum(valid.seen) for v, t in seen)
+            if len(train) > 2 and rarer == len(train) - 1:
+                return None
             if grown and gains[other] > 0.5 * (count - valid.right[k]):
                 return k, other, now / max(then, 1e-6)
     return None

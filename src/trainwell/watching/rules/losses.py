@@ -18,6 +18,12 @@ from trainwell.watching.rules.evidence import (
     update_ratio,
 )
 
+_PULLING = (
+    *("cross_entropy", "custom_cross_entropy", "nll", "bce", "bce_logits"),
+    *("mse", "smooth_l1", "huber"),
+)
+"""Losses that pull each output towards its target."""
+
 
 def judge_losses(history: History) -> Iterable[Finding]:
     """The kind of the loss, and its factor."""
@@ -74,6 +80,19 @@ def _kind(history: History) -> Iterable[Finding]:
     ):
         cause = "A cross-entropy over a single output is always 0, so nothing is learned."
         remedy = "Use BCEWithLogitsLoss for a single output, or one output a class."
+    elif graph.swapped:
+        cause = (
+            "The model's outputs are where the binary cross-entropy takes the targets, and the "
+            "targets where it takes the scores."
+        )
+        remedy = "Give the outputs first, then the targets."
+    elif _pulls_elsewhere(history):
+        cause = (
+            "The loss does not pull the outputs of an example towards its own target: the cosine "
+            f"of both directions is {_pairing(history):.2f}. Outputs and targets are paired "
+            "wrongly on the way into the loss."
+        )
+        remedy = "Move axes with transpose() or permute(), not with view(), and keep the order."
     elif graph.kind in ("bce", "bce_logits") and _outside_unit(history):
         cause = "A binary cross-entropy gets targets outside of 0 to 1."
         remedy = "Use targets 0 and 1, or a loss for numbers."
@@ -87,6 +106,21 @@ def _kind(history: History) -> Iterable[Finding]:
             remedy=remedy,
             reference="Bishop 1995, chapter 6",
         )
+
+
+def _pairing(history: History) -> float:
+    known = [o.pairing for o in history.outputs[:8] if math.isfinite(o.pairing)]
+    return middle(known) if len(known) >= 3 else math.nan
+
+
+def _pulls_elsewhere(history: History) -> bool:
+    """Whether the gradient by an example's outputs has nothing to do with its target.
+
+    A loss may see targets that are shifted against those that are told, and learn them well.
+    """
+    graph = history.graph
+    known = graph is not None and graph.kind in _PULLING
+    return known and abs(_pairing(history)) < 0.3 and skill(history) < 0.5
 
 
 def _is_mostly_one_number(history: History) -> bool:
@@ -152,14 +186,21 @@ def _leaves_out(history: History) -> Iterable[Finding]:
     idle = frozenset.intersection(*(o.idle for o in known)) if len(known) >= 5 else frozenset()
     if not idle or history.class_counts:
         return
+    cut = history.graph is not None and history.graph.adds_number
+    why = (
+        "what is added for them is a number without a graph" if cut else "the loss leaves them out"
+    )
+    remedy = "Let each output enter the loss once; look for an index that is written twice."
+    if cut:
+        remedy = "Add the other loss as a tensor: take item(), detach() or no_grad() away from it."
     yield Finding(
-        code="wrong_loss",
+        code="detach_inplace" if cut else "wrong_loss",
         severity="warning",
         step=history.step,
         evidence={"outputs": known[0].columns, "without_gradient": len(idle)},
-        cause=f"{len(idle)} of {known[0].columns} outputs have no gradient for any example: the "
-        "loss leaves them out, and nothing is learned for them.",
-        remedy="Let each output enter the loss once; look for an index that is written twice.",
+        cause=f"{len(idle)} of {known[0].columns} outputs have no gradient for any example: {why}, "
+        "and nothing is learned for them.",
+        remedy=remedy,
         reference="Bishop 1995, chapter 6",
     )
 
@@ -196,7 +237,9 @@ def _reduction(history: History) -> Iterable[Finding]:
     inverse = middle(o.scale * o.rows for o in known)
     # Torch's own mean is no sum: what multiplies its gradient is the scale of mixed precision.
     mean = graph is not None and graph.named and graph.reduction == "mean" and not graph.around
-    summed = per_row > 0.9 and not mean
+    # Without the factor 2 of the squared error, a sum's gradient is half as large beside it.
+    declared = graph is not None and graph.reduction == "sum" and "div" not in graph.around
+    summed = per_row > (0.4 if declared else 0.9) and not mean
     if not known:
         yield from _other_factor(history)
         return

@@ -102,6 +102,29 @@ def _mode(history: History) -> Iterable[Finding]:
             "validation has called model.eval().",
             reference="PyTorch documentation of Module.eval",
         )
+    elif modes.traced:
+        yield Finding(
+            code="eval_mode_bug",
+            severity="warning",
+            step=history.step,
+            evidence={"traced_passes": modes.traced},
+            cause=f"The model was traced in training mode, so {part} stays active in the traced "
+            "copy whatever its mode.",
+            remedy="Call model.eval() before torch.jit.trace().",
+            reference="PyTorch documentation of torch.jit.trace",
+        )
+    elif modes.relapses >= 2 and modes.relapses >= 0.5 * modes.occasions:
+        yield Finding(
+            code="eval_mode_bug",
+            severity="warning",
+            step=history.step,
+            evidence={"validations": modes.relapses},
+            cause=f"In {modes.relapses} validations the first batch went through the model in "
+            f"evaluation mode and the next in training mode: {part} was active from then on.",
+            remedy="Call model.eval() once before the validation and model.train() after it, in no "
+            "function that is called for each batch.",
+            reference="PyTorch documentation of Module.eval",
+        )
     # One that is made with nearly every update is a part of the training, as in a GAN.
     elif 2 <= modes.occasions < 0.5 * modes.steps and not modes.passes_in_eval:
         yield Finding(
@@ -134,9 +157,16 @@ def _validates_otherwise(history: History) -> Iterable[Finding]:
     same_weights = last.step == history.modes.steps
     if not same_weights or not told > 1.5 * own or told - own < 0.1 * history.chance:
         return
-    in_batches = facts.batch_norms > 0 and facts.norms_by_batch and not history.modes.occasions
+    modes = history.modes
+    in_batches = facts.batch_norms > 0 and facts.norms_by_batch and not modes.occasions
+    # Without a pass of its own besides those of the training, another copy is validated.
+    by_copy = (
+        facts.batch_norms > 0
+        and not (modes.passes_in_eval or modes.occasions)
+        and modes.passes_per_update < 1.02
+    )
     yield Finding(
-        code="batchnorm_misuse" if in_batches else "eval_mode_bug",
+        code="batchnorm_misuse" if in_batches or by_copy else "eval_mode_bug",
         severity="warning",
         step=history.step,
         evidence={"valid_loss_told": told, "valid_loss": own},
@@ -145,10 +175,15 @@ def _validates_otherwise(history: History) -> Iterable[Finding]:
         + (
             "batch norm keeps no running statistics, so each prediction depends on its batch."
             if in_batches
+            else "it uses a copy of the model, whose running statistics of batch norm are not the "
+            "model's."
+            if by_copy
             else "its passes were made in training mode, or in batches that change the predictions."
         ),
-        remedy="Keep running statistics (track_running_stats=True) and call model.eval() before "
-        "the validation.",
+        remedy="Copy the whole state_dict(), buffers too."
+        if by_copy
+        else "Keep running statistics (track_running_stats=True) and call model.eval() before the "
+        "validation.",
         reference="Ioffe & Szegedy 2015",
     )
 
@@ -198,6 +233,13 @@ def _judge_norm(
             f"statistics, which are {gap:.2g} standard deviations from those of the batches."
         )
         remedy = "Set momentum to 0.1: in PyTorch it is the share of the new batch."
+    elif training and max(n.call for n in recent) > 1 and gap > 0.3 and spread > 0.7:
+        cause = (
+            f"Batch norm {name!r} is called {max(n.call for n in recent)} times in each pass, for "
+            "values of different distributions: its running statistics are a mixture, "
+            f"{gap:.2g} standard deviations from each of them."
+        )
+        remedy = "Give each stream of values a batch norm of its own, or use LayerNorm."
     # Variances alone lag behind in healthy trainings too, while the rate is at its highest.
     elif training and history.step >= 60 and gap > 1 and _differs(history):
         cause = (

@@ -81,7 +81,7 @@ def _suspect_shrunk_weights(history: History) -> Suspicion:
     added = history.graph is not None and "add" in history.graph.around
     decays = facts.weight_decay >= 0.02 or "custom" in facts.optimizer or added
     # The best weights of a model too simple for its task may be small without any penalty.
-    penalised = decays or facts.weight_layers > 1
+    penalised = (decays or facts.weight_layers > 1) and not facts.twins > 0.3
     if not ((is_poor(history) or shrink < 0.03) and shrink < 0.4 and penalised):
         return None
     return (
@@ -101,8 +101,15 @@ def _suspect_dropout(history: History) -> Suspicion:
         or skill(history) < 0.3
     )
     below = data is not None and data.neighbours - accuracy(history) > 0.05
-    if not (facts.dropout >= 0.75 and costs and (is_poor(history) or below)):
+    strong = facts.dropout >= 0.75 or facts.input_dropout >= 0.5
+    if not (strong and costs and (is_poor(history) or below)):
         return None
+    if facts.input_dropout >= 0.5:
+        return (
+            f"Dropout takes {100 * facts.input_dropout:.0f} % of the inputs away before the first "
+            f"layer sees them, and the training loss stands at {history.trend.last:.3g}.",
+            "Leave inputs as they are, or drop at most 20 % of them.",
+        )
     return (
         f"Dropout takes {100 * facts.dropout:.0f} % of the units away, and the training loss "
         f"stands at {history.trend.last:.3g}.",

@@ -35,7 +35,8 @@ def _shut_gates(history: History) -> Iterable[Finding]:
 def _dead(history: History) -> Iterable[Finding]:
     if 0 < history.facts.narrowest <= 2:
         return  # a bottleneck of one or two units is what ails it
-    windows = [w for w in history.windows if w][-6:]
+    windows = [w for w in history.windows if w]
+    windows = windows[len(windows) // 2 :][-6:]
     rows = [u for w in windows for u in w if u.kind == "relu" and u.units >= 4]
     worst: tuple[float, str] = (0.0, "")
     for name in {u.name for u in rows}:

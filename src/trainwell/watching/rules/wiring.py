@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 from trainwell.findings import Finding
 from trainwell.watching.history import History
+from trainwell.watching.rules.evidence import skill
 
 
 def judge_wiring(history: History) -> Iterable[Finding]:
     """Faults of the loop and of the graph."""
     yield from _kept_gradients(history)
-    yield from _cut_graph(history)
+    yield from _piled_up_gradients(history)
+    yield from list(_cut_graph(history)) or _cut_in_steps(history)
 
 
 def _kept_gradients(history: History) -> Iterable[Finding]:
@@ -30,6 +32,25 @@ def _kept_gradients(history: History) -> Iterable[Finding]:
             "make an update of their own.",
             reference="Zhang et al. 2018 (TensorFlow bugs); PyTorch documentation of zero_grad",
         )
+
+
+def _piled_up_gradients(history: History) -> Iterable[Finding]:
+    """Updates that are skipped for good, while their gradients are not cleared."""
+    modes = history.modes
+    waited, updates = modes.since_update, modes.updates
+    usual = (modes.steps - waited) / updates if updates else 0.0
+    if modes.piled_up < 30 or waited < 5 * usual:
+        return
+    yield Finding(
+        code="missing_zero_grad",
+        severity="error",
+        step=history.step,
+        evidence={"steps_since_update": waited, "steps_per_update_before": usual},
+        cause=f"The optimiser has made no update for {waited} steps, after {updates} updates that "
+        "came more often, and each backward pass adds its gradient to those before.",
+        remedy="Call optimizer.zero_grad() for a batch whose update is skipped, too.",
+        reference="PyTorch documentation of zero_grad",
+    )
 
 
 def _cut_graph(history: History) -> Iterable[Finding]:
@@ -60,6 +81,24 @@ def _cut_graph(history: History) -> Iterable[Finding]:
         remedy="Take detach(), .data, .item(), torch.no_grad() or the round trip through NumPy "
         "out of the way from these layers to the loss.",
         reference="PyTorch documentation, autograd mechanics",
+    )
+
+
+def _cut_in_steps(history: History) -> Iterable[Finding]:
+    """A recurrence whose state is cut from its graph before each of its steps."""
+    times = history.repeated_cuts
+    if times < 4 or skill(history) > 0.95:
+        return
+    yield Finding(
+        code="detach_inplace",
+        severity="warning",
+        where=", ".join(name for name in history.detached if name),
+        step=history.step,
+        evidence={"cuts_in_one_pass": times},
+        cause=f"In one forward pass a layer's values are cut from their graph {times} times before "
+        "they go on into weights: no step of it learns what a later one needs.",
+        remedy="Detach the state between sequences, or every few dozen steps, not at each step.",
+        reference="Williams & Peng 1990 (truncated backpropagation through time)",
     )
 
 
