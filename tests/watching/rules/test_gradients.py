@@ -149,3 +149,20 @@ def test_recurrent_weights_that_forget_are_named() -> None:
     sizes = {**FACTS.first_sizes, "cells.weight_hh_l0": 0.03}
     facts = replace(FACTS, recurrent=True, first_sizes=sizes)
     assert "vanishing_gradient" in codes(stuck(facts=facts, probe=Probe()))
+
+
+@pytest.mark.parametrize(("spread", "found"), [(1e-9, True), (0.1, False)])
+def test_a_recurrent_model_that_answers_alike_to_everything_has_forgotten(
+    spread: float, found: bool
+) -> None:
+    seen = stuck(facts=replace(FACTS, recurrent=True), probe=Probe(time_ratio=1.0))
+    made = [replace(r, outputs=replace(r.outputs, spread=spread)) for r in seen.readings]
+    alike = replace(seen, readings=made)
+    assert ("vanishing_gradient" in codes(alike)) == found
+
+
+@pytest.mark.parametrize(("first", "found"), [(1e-9, False), (1e-2, True)])
+def test_a_gradient_that_began_with_nothing_grows_by_any_factor(first: float, found: bool) -> None:
+    early = readings(parameters=parameters((first, 1e-2, 1e-2)))
+    now = readings(parameters=parameters((1e3 * 1.2 * first, 0.02, 0.02)))
+    assert ("exploding_or_nan" in codes(stuck(readings=(*early[:6], *now[6:])))) == found

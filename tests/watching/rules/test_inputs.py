@@ -20,8 +20,8 @@ from tests.watching.programs import (
     waves,
 )
 from tests.watching.rules.histories import INPUTS, codes, history, readings
-from tests.watching.rules.twins import Twins, assert_named, assert_silent
-from trainwell.watching.data_facts import DataFacts
+from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
+from trainwell.watching.data_facts import DataFacts, look_at_data
 
 BLOBS = blobs()
 HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
@@ -141,3 +141,22 @@ def test_whole_numbers_are_the_bytes_of_a_picture_where_there_are_enough_of_them
 def test_pixels_from_zero_to_one_are_no_fault() -> None:
     pixels = replace(INPUTS, mean=0.3, std=0.3, minimum=0.0, maximum=1.0, widest=0.4, narrowest=0.1)
     assert codes(history(readings=readings(inputs=pixels))) == []
+
+
+def test_standardised_features_that_were_cast_to_integers_are_named() -> None:
+    x, y = blobs(features=6)
+    x = (x - x.mean(0)) / x.std(0)
+    found = {
+        name: [f.code for f in find(Program(lambda: mlp(6, 5), data, give=True, epochs=6))]
+        for name, data in {"cut": (x.long().float(), y), "whole": (x, y)}.items()
+    }
+    assert "dtype_scale" in found["cut"]
+    assert "dtype_scale" not in found["whole"]
+
+
+@pytest.mark.parametrize("low", [0.0, -1.0])
+def test_counts_and_signs_are_whole_numbers_by_nature(low: float) -> None:
+    g = torch.Generator().manual_seed(1)
+    x = torch.randint(int(low), 2 if low else 5, (400, 12), generator=g).float()
+    data = look_at_data((x, None), None, classes=False)
+    assert data.cut_columns == 0

@@ -20,7 +20,7 @@ from tests.watching.programs import (
     sgd,
     waves,
 )
-from tests.watching.rules.histories import OUTPUTS, codes, history, readings
+from tests.watching.rules.histories import OUTPUTS, codes, falling, history, readings
 from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.loss_graph import LossGraph
@@ -302,3 +302,43 @@ def test_a_loss_that_forgives_outliers_may_have_them() -> None:
     data = DataFacts(examples=400, valid_examples=200, association=0.3, valid_association=0.9)
     assert "corrupted_labels" in codes(history(data=data))
     assert "corrupted_labels" not in codes(history(data=data, graph=LossGraph(kind="huber")))
+
+
+@pytest.mark.parametrize(("right", "found"), [((0, 12, 12), True), ((12, 12, 12), False)])
+def test_of_several_rare_classes_the_one_that_is_found_least_counts(
+    right: tuple[int, int, int], found: bool
+) -> None:
+    score = Score(0.2, 0.9, seen=(200, 20, 15, 20), right=(198, *right), said=(220, 12, 12, 11))
+    seen = history(probe=Probe(train=score, as_trained=score, on_train=score))
+    assert ("class_imbalance" in codes(seen)) == found
+
+
+@pytest.mark.parametrize(
+    ("trained", "code"), [((250, 20, 20), "class_imbalance"), ((220, 100, 40), "corrupted_labels")]
+)
+def test_where_all_classes_but_one_are_rarer_labels_were_not_changed(
+    trained: tuple[int, int, int], code: str
+) -> None:
+    train = Score(0.2, 0.9, seen=trained, right=(trained[0], 4, 1), said=(sum(trained), 0, 0))
+    valid = Score(1.2, 0.5, seen=(100, 100, 100), right=(98, 60, 5), said=(190, 100, 10))
+    seen = history(
+        data=DataFacts(examples=sum(trained), features=20),
+        probe=Probe(train=train, as_trained=train, on_train=train, valid=valid),
+    )
+    assert codes(seen)[:1] == [code]
+
+
+@pytest.mark.parametrize(("end", "found"), [(0.05, False), (0.8, True)])
+def test_windows_over_time_may_come_in_order_where_they_are_learned(
+    end: float, found: bool
+) -> None:
+    numbers = replace(
+        OUTPUTS, columns=1, accuracy=float("nan"), target_counts=(), right_counts=(),
+        predicted_counts=(), label_runs=0.9, target_std=1.0, target_mean=0.0, standard_loss=end,
+    )  # fmt: skip
+    seen = history(
+        graph=LossGraph(kind="mse", reduction="mean", direct=True, named=True),
+        losses=falling(1.0, end),
+        readings=readings(outputs=numbers),
+    )
+    assert ("no_shuffle" in codes(seen)) == found

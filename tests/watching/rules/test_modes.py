@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -56,6 +57,22 @@ def noisy(always: bool) -> nn.Module:
     return nn.Sequential(Noise(always), mlp(20, 5))
 
 
+class Streams(nn.Module):
+    """Two streams of inputs of different sizes, with one batch norm for both or one for each."""
+
+    def __init__(self, shares: bool) -> None:
+        super().__init__()
+        self.one, self.other = nn.Linear(10, 16), nn.Linear(10, 16)
+        self.norm = nn.BatchNorm1d(16)
+        self.norm_other = self.norm if shares else nn.BatchNorm1d(16)
+        self.head = nn.Linear(32, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        one = torch.relu(self.norm(self.one(x[:, :10])))
+        other = torch.relu(self.norm_other(6 * self.other(x[:, 10:]) + 8))
+        return self.head(torch.cat([one, other], 1))
+
+
 class Functional(nn.Module):
     """A network with one function between its layers."""
 
@@ -105,6 +122,11 @@ CASES = {
         Program(lambda: Functional(by_batch), BLOBS, epochs=8),
         Program(lambda: Functional(lambda x, _: functional.layer_norm(x, x.shape[1:])), BLOBS,
                 epochs=8),
+    ),
+    "one batch norm for two streams": Twins(
+        "batchnorm_misuse",
+        Program(lambda: Streams(shares=True), BLOBS, optimizer=sgd(0.05), epochs=8),
+        Program(lambda: Streams(shares=False), BLOBS, optimizer=sgd(0.05), epochs=8),
     ),
     "noise of one's own that never stops": Twins(
         "eval_mode_bug",
@@ -214,6 +236,7 @@ def test_a_validation_must_say_what_evaluation_mode_says(told: float, found: boo
         probe=Probe(train=Score(0.3, 0.9), as_trained=Score(0.3, 0.9), valid=Score(0.35, 0.9)),
         losses=standing(),
         readings=readings(outputs=replace(OUTPUTS, standard_loss=1.6)),
+        modes=Modes(200, updates_read=20, passes_in_eval=3),
     )
     assert ("eval_mode_bug" in codes(seen)) == found
 
@@ -231,6 +254,7 @@ def test_a_validation_that_batch_norm_makes_depend_on_its_batches_is_its_misuse(
         probe=Probe(train=Score(0.3, 0.9), as_trained=Score(0.3, 0.9), valid=Score(0.35, 0.9)),
         losses=standing(),
         readings=readings(outputs=replace(OUTPUTS, standard_loss=1.6)),
+        modes=Modes(200, updates_read=20, passes_in_eval=0 if by_batch else 3),
     )
     assert codes(seen)[0] == code
 
@@ -263,3 +287,93 @@ def test_statistics_that_lag_are_no_fault_unless_evaluation_mode_is_worse() -> N
     norms = (NormReading("1", 64, 0.5, 2.0, training=True, momentum=0.1),)
     seen = history(facts=replace(FACTS, batch_norms=1, norms=1), readings=readings(norms=norms))
     assert codes(seen) == []
+
+
+class Siamese(Streams):
+    """One batch norm for two streams that are alike."""
+
+    def __init__(self) -> None:
+        super().__init__(shares=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        halves = x[:, :10], x[:, :10] + 0.1
+        return self.head(torch.cat([self.norm(self.one(half)) for half in halves], 1))
+
+
+def test_one_batch_norm_for_streams_that_are_alike_is_no_fault() -> None:
+    found = find(Program(Siamese, BLOBS, optimizer=sgd(0.05), epochs=8))
+    assert "batchnorm_misuse" not in [finding.code for finding in found]
+
+
+def train_and_validate(validate: Callable[[nn.Module], object]) -> list[str]:
+    """Codes of a training that is validated after each ten steps."""
+    torch.manual_seed(0)
+    model = dropped()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watcher = tw.watch(model, optimizer, on_finding=lambda finding: None)
+    for step in range(60):
+        rows = slice(step % 10 * 50, step % 10 * 50 + 50)
+        model.train()
+        optimizer.zero_grad()
+        loss = functional.cross_entropy(model(BLOBS[0][rows]), BLOBS[1][rows])
+        loss.backward()
+        optimizer.step()
+        watcher.step(loss)
+        if step % 10 == 9:
+            with torch.no_grad():
+                validate(model)
+    return [finding.code for finding in watcher.findings()]
+
+
+def relapse(model: nn.Module) -> None:
+    model.eval()
+    for part in BLOBS[0].split(200):
+        model(part)
+        model.train()
+
+
+def draw_predictions(model: nn.Module) -> None:
+    """Once as usual, then with dropout, for the same examples (Gal & Ghahramani 2016)."""
+    model.eval()
+    model(BLOBS[0])
+    model.train()
+    for _ in range(5):
+        model(BLOBS[0])
+
+
+def trace(model: nn.Module, evaluates: bool) -> None:
+    model.train(not evaluates)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(model, BLOBS[0][:2], check_trace=False)
+    model.eval()
+    model(BLOBS[0])
+
+
+def test_a_validation_that_falls_back_into_training_mode_is_named() -> None:
+    assert train_and_validate(relapse) == ["eval_mode_bug"]
+
+
+def test_predictions_that_are_drawn_after_the_usual_one_are_no_fault() -> None:
+    assert "eval_mode_bug" not in train_and_validate(draw_predictions)
+
+
+@pytest.mark.parametrize(("evaluates", "found"), [(False, ["eval_mode_bug"]), (True, [])])
+def test_a_model_is_to_be_traced_in_evaluation_mode(evaluates: bool, found: list[str]) -> None:
+    assert train_and_validate(lambda model: trace(model, evaluates)) == found
+
+
+@pytest.mark.parametrize(("passes", "code"), [(0, "batchnorm_misuse"), (3, "eval_mode_bug")])
+def test_a_validation_of_another_copy_may_have_other_running_statistics(
+    passes: int, code: str
+) -> None:
+    seen = history(
+        facts=replace(FACTS, batch_norms=1, norms=1),
+        graph=LossGraph(kind="cross_entropy", reduction="mean", direct=True, named=True),
+        epochs=[EpochReading(200, {"train_loss": 0.3, "valid_loss": 2.0})],
+        probe=Probe(train=Score(0.3, 0.9), as_trained=Score(0.3, 0.9), valid=Score(0.35, 0.9)),
+        losses=standing(),
+        readings=readings(outputs=replace(OUTPUTS, standard_loss=1.6)),
+        modes=Modes(200, updates_read=20, passes_in_eval=passes),
+    )
+    assert codes(seen)[0] == code

@@ -12,6 +12,9 @@ from torch.nn import functional
 from tests.watching.programs import Program, adam, blobs, mlp, rings, sgd, waves
 from tests.watching.rules.histories import OUTPUTS, codes, history, readings, stuck
 from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from trainwell.nn.losses import Loss
+from trainwell.watching.batch_readings import read_outputs
+from trainwell.watching.ledger import Ledger
 from trainwell.watching.loss_graph import LossGraph
 
 BLOBS, WAVES = blobs(), waves()
@@ -49,10 +52,10 @@ def places(axis: int) -> nn.Module:
     )
 
 
-def counts() -> tuple[Tensor, Tensor]:
+def counts(level: float = 0.5) -> tuple[Tensor, Tensor]:
     g = torch.Generator().manual_seed(7)
     x = torch.randn(600, 4, generator=g)
-    return x, torch.poisson((0.6 * x[:, :1] + 0.5).exp(), generator=g)
+    return x, torch.poisson((0.6 * x[:, :1] + level).exp(), generator=g)
 
 
 def low() -> nn.Module:
@@ -66,7 +69,21 @@ def diverge(outputs: Tensor, targets: Tensor) -> Tensor:
     return functional.kl_div(outputs, functional.one_hot(targets, 5).float(), reduction="sum") / 32
 
 
-LABELS, SIGNS, COUNTS = several_labels(), signs(), counts()
+def read_across(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Scores `(N, 2, T)` that were moved to their axes by counting on in memory."""
+    last = outputs.transpose(1, 2).contiguous()
+    return functional.cross_entropy(last.view(outputs.shape), targets)
+
+
+def positions() -> nn.Module:
+    return nn.Sequential(nn.Conv1d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv1d(8, 2, 1))
+
+
+def counted(reduction: str) -> nn.Module:
+    return nn.PoissonNLLLoss(reduction=reduction)
+
+
+LABELS, SIGNS, COUNTS, MANY = several_labels(), signs(), counts(), counts(1.8)
 
 
 def one_of_two(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -151,6 +168,24 @@ CASES = {
         Program(lambda: mlp(4, 2), TWO, one_of_two, adam(1e-2), epochs=8, tell="all"),
         Program(lambda: mlp(4, 2), TWO, functional.mse_loss, adam(1e-2), epochs=8, tell="all"),
     ),
+    "targets where the outputs belong": Twins(
+        "wrong_loss",
+        Program(lambda: mlp(20, 5), LABELS,
+                lambda o, y: functional.binary_cross_entropy_with_logits(y, o), adam(1e-2),
+                epochs=4),
+        Program(lambda: mlp(20, 5), LABELS, functional.binary_cross_entropy_with_logits,
+                adam(1e-2), epochs=6),
+    ),
+    "scores of other positions": Twins(
+        "wrong_loss",
+        Program(positions, SIGNS, read_across, adam(1e-2), epochs=8, tell="all"),
+        Program(positions, SIGNS, functional.cross_entropy, adam(1e-2), epochs=8, tell="all"),
+    ),
+    "a likelihood of counts that is summed": Twins(
+        "loss_reduction",
+        Program(lambda: mlp(4, 1), MANY, counted("sum"), sgd(0.01), epochs=6, tell="all"),
+        Program(lambda: mlp(4, 1), MANY, counted("mean"), sgd(0.02), epochs=12, tell="all"),
+    ),
     "logarithms taken for rates": Twins(
         "wrong_loss",
         Program(low, COUNTS, nn.PoissonNLLLoss(log_input=False), adam(1e-2),
@@ -217,3 +252,50 @@ def test_positive_targets_may_end_in_a_relu() -> None:
         epochs=8, tell="all",
     )  # fmt: skip
     assert_silent(Twins("output_activation", program, program))
+
+
+@pytest.mark.parametrize(("pairing", "found"), [(0.05, True), (-0.1, True), (0.6, False)])
+def test_a_loss_must_pull_outputs_towards_their_own_targets(pairing: float, found: bool) -> None:
+    seen = stuck()
+    made = tuple(replace(r, outputs=replace(r.outputs, pairing=pairing)) for r in seen.readings)
+    assert ("wrong_loss" in codes(replace(seen, readings=made))) == found
+
+
+def test_a_loss_that_shifts_the_targets_itself_and_learns_is_no_fault() -> None:
+    shifted = readings(outputs=replace(OUTPUTS, pairing=0.0))
+    assert "wrong_loss" not in codes(history(readings=shifted))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        functional.cross_entropy,
+        lambda o, y: functional.cross_entropy(o, y, label_smoothing=0.1),
+        lambda o, y: functional.cross_entropy(o, y, weight=torch.tensor([9.0, 1, 1, 1, 0.1])),
+        functional.multi_margin_loss,
+    ],
+)
+def test_usual_losses_of_classes_pull_towards_the_targets(loss: Loss) -> None:
+    assert measure_pairing(loss, torch.randn(64, 5), torch.arange(64) % 5) > 0.6
+
+
+@pytest.mark.parametrize(
+    "loss", [functional.mse_loss, functional.smooth_l1_loss, functional.huber_loss]
+)
+def test_usual_losses_of_numbers_pull_towards_the_targets(loss: Loss) -> None:
+    assert measure_pairing(loss, torch.randn(64, 1), torch.randn(64, 1)) == pytest.approx(1.0)
+
+
+def test_targets_of_other_examples_pull_nowhere() -> None:
+    others = torch.randperm(1000)
+    outputs, targets = 0.1 * torch.randn(1000, 5), torch.arange(1000) % 5
+    pairing = measure_pairing(lambda o, y: functional.cross_entropy(o, y[others]), outputs, targets)
+    assert abs(pairing) < 0.2
+
+
+def measure_pairing(loss: Loss, outputs: Tensor, targets: Tensor) -> float:
+    outputs = outputs.requires_grad_()
+    (gradient,) = torch.autograd.grad(loss(outputs, targets), outputs)
+    ledger = Ledger()
+    read_outputs(ledger, 0, outputs, targets, gradient, None)
+    return ledger.take()[0]["pairing"][0]

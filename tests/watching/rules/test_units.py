@@ -131,3 +131,8 @@ def test_the_bias_of_a_gate_is_that_of_both_of_torchs_biases() -> None:
     nn.init.constant_(cells.bias_hh_l0[4:8], 5.0)
     optimizer = torch.optim.SGD(cells.parameters(), lr=0.1)
     assert collect_facts(cells, optimizer, None, None).first_gates == pytest.approx(11.0)
+
+
+def test_units_that_died_in_the_first_half_of_a_short_training_are_dead() -> None:
+    windows = [units(share) for share in (0.0, 0.4, 0.7, 0.8, 0.7)]
+    assert "dying_relu" in codes(stuck(windows=windows))

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.watching.programs import Program, adam, blobs, mlp, sgd, waves
+import trainwell as tw
+from tests.watching.programs import Program, adam, blobs, echoes, mlp, sgd, waves
 from tests.watching.rules.histories import codes, history, readings, stuck
-from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.watching.history import Modes
 from trainwell.watching.loss_graph import LossGraph
 from trainwell.watching.probing import Probe
@@ -122,10 +123,35 @@ class OwnLoss(torch.autograd.Function):
         return gradient * wanted / len(targets), None, None
 
 
+class Reader(nn.Module):
+    """Reads a sequence step by step; the state of the step before may be cut from its graph."""
+
+    def __init__(self, cuts: bool, rounds: bool = False) -> None:
+        super().__init__()
+        self.cell, self.head = nn.GRUCell(3, 24), nn.Linear(24, 2)
+        self.cuts, self.rounds = cuts, rounds
+
+    def forward(self, x: Tensor) -> Tensor:
+        state = x.new_zeros(len(x), 24)
+        for step in x.unbind(1):
+            state = self.cell(step, state.detach() if self.cuts else state)
+            if self.rounds:  # straight-through, so nothing is cut off
+                state = state + ((8 * state).round() / 8 - state).detach()
+        return self.head(state)
+
+
 def clamped(lowest: float) -> nn.Module:
     model = mlp(4, 1)
     model[0].weight.register_hook(lambda gradient: gradient.clamp(lowest, 1.0))
     return model
+
+
+TWO = waves()[0], torch.cat([waves()[1], waves()[0][:, :1]], 1)
+
+
+def squares(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Of each column."""
+    return (outputs - targets).square().mean(0)
 
 
 CASES = {
@@ -182,6 +208,18 @@ CASES = {
                 epochs=8, tell="all"),
         Program(lambda: mlp(20, 5), BLOBS, lambda o, y: OwnLoss.apply(o, y, False), adam(3e-3),
                 epochs=8, tell="all"),
+    ),
+    "a state that is cut at each step": Twins(
+        "detach_inplace",
+        Program(lambda: Reader(cuts=True), echoes(600), optimizer=adam(1e-2), epochs=10),
+        Program(lambda: Reader(cuts=False), echoes(600), optimizer=adam(1e-2), epochs=16),
+    ),
+    "a loss that is added as a number": Twins(
+        "detach_inplace",
+        Program(lambda: mlp(4, 2), TWO, lambda o, y: squares(o, y)[0].item() + squares(o, y)[1],
+                adam(1e-2), epochs=8, tell="all"),
+        Program(lambda: mlp(4, 2), TWO, lambda o, y: squares(o, y).sum(), adam(1e-2), epochs=8,
+                tell="all"),
     ),
     "a hook that clamps from zero": Twins(
         "wrong_backward",
@@ -271,3 +309,36 @@ def test_a_straight_through_estimator_is_wrong_on_purpose() -> None:
     graph = LossGraph(kind="cross_entropy", reduction="mean", custom=("RoundBackward",))
     seen = history(graph=graph, probe=Probe(derivative_error=0.9, numeric_derivative=1.0))
     assert codes(seen) == []
+
+
+def test_a_straight_through_estimator_at_each_step_cuts_nothing() -> None:
+    program = Program(
+        lambda: Reader(cuts=False, rounds=True), echoes(600), optimizer=adam(1e-2), epochs=3
+    )
+    assert "detach_inplace" not in [finding.code for finding in find(program)]
+
+
+@pytest.mark.parametrize("clears", [True, False])
+def test_updates_that_are_skipped_for_good_pile_up_what_is_not_cleared(clears: bool) -> None:
+    torch.manual_seed(0)
+    model = mlp(20, 5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    watcher = tw.watch(model, optimizer, on_finding=lambda finding: None)
+    for step in range(400):
+        rows = slice(step % 12 * 50, step % 12 * 50 + 50)
+        if clears:
+            optimizer.zero_grad()
+        loss = functional.cross_entropy(model(BLOBS[0][rows]), BLOBS[1][rows])
+        loss.backward()
+        if step < 200 or clears:
+            optimizer.step()
+            optimizer.zero_grad()
+        watcher.step(loss)
+    found = [finding.code for finding in watcher.findings()]
+    assert found == ([] if clears else ["missing_zero_grad"])
+
+
+@pytest.mark.parametrize(("waited", "found"), [(200, True), (100, False)])
+def test_an_update_may_be_made_of_many_backward_passes(waited: int, found: bool) -> None:
+    modes = Modes(steps=600 + waited, updates=20, updates_read=20, since_update=waited, piled_up=64)
+    assert ("missing_zero_grad" in codes(history(modes=modes))) == found

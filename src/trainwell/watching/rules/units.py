@@ -36,7 +36,7 @@ def _dead(history: History) -> Iterable[Finding]:
     if 0 < history.facts.narrowest <= 2:
         return  # a bottleneck of one or two units is what ails it
     windows = [w for w in history.windows if w]
-    windows = windows[len(windows) // 2 :][-6:]
+    windows = windows[-max(3, len(windows) // 2) :][-6:]
     rows = [u for w in windows for u in w if u.kind == "relu" and u.units >= 4]
     worst: tuple[float, str] = (0.0, "")
     for name in {u.name for u in rows}:
