@@ -108,6 +108,24 @@ def test_an_optimiser_brings_its_usual_rate_decay_and_momentum() -> None:
     assert explained["momentum"].reason == "adamw has no momentum."
 
 
+def test_a_weighted_sum_of_many_inputs_gets_shorter_steps_unless_a_rate_is_given() -> None:
+    assert choices("digits", "softmax")["learning_rate"].value == 0.1
+    wide = choices("shapes", "softmax")["learning_rate"]
+    assert wide.value == pytest.approx(0.1 * 270 / (3 * 96 * 96), rel=0.05)
+    assert "27,648 inputs" in wide.reason
+    assert choices("shapes", "linear_svm")["learning_rate"].value == pytest.approx(
+        wide.value / 10, rel=0.05
+    )
+    assert choices("shapes", "softmax", learning_rate=0.05)["learning_rate"].value == 0.05
+    assert choices("shapes", "softmax", optimizer="adamw")["learning_rate"].value == 1e-3
+    assert choices("shapes", "mlp")["learning_rate"].value == 0.1
+
+
+@pytest.mark.parametrize("model", ["logistic_regression", "softmax", "linear_svm", "adaline"])
+def test_the_default_rate_of_a_weighted_sum_is_none_that_the_check_warns_of(model: str) -> None:
+    assert [f for f in tw.check(model, "shapes").findings if f.severity != "note"] == []
+
+
 def test_a_squared_error_gets_gentle_steps() -> None:
     explained = choices("diabetes")
     assert (explained["optimizer"].value, explained["learning_rate"].value) == ("adamw", 3e-3)

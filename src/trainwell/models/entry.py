@@ -36,6 +36,8 @@ class Entry:
         preprocess: Steps that the model needs; None: those that suit the data.
         suits: An embedded data set on which it trains at once.
         tasks: Of the data that it can learn; empty: any.
+        sums_inputs: Whether it is a weighted sum of all inputs, so that its rate must be the lower
+            the more inputs there are.
     """
 
     build: Build
@@ -50,6 +52,7 @@ class Entry:
     preprocess: tuple[str, ...] | None = None
     suits: str = "digits"
     tasks: tuple[Task, ...] = ()
+    sums_inputs: bool = False
 
 
 @dataclass(frozen=True)

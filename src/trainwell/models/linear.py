@@ -46,9 +46,16 @@ ENTRIES = {
         1,
         suits="breast-cancer",
         tasks=CLASSIFICATION,
+        sums_inputs=True,
     ),
     "softmax": Entry(
-        linear, 1959, "Luce", "One linear layer, softmax.", DIGIT, tasks=CLASSIFICATION
+        linear,
+        1959,
+        "Luce",
+        "One linear layer, softmax.",
+        DIGIT,
+        tasks=CLASSIFICATION,
+        sums_inputs=True,
     ),
     "linear_svm": Entry(
         linear,
@@ -58,5 +65,6 @@ ENTRIES = {
         DIGIT,
         recipe={"loss": "hinge", "learning_rate": 0.01},
         tasks=CLASSIFICATION,
+        sums_inputs=True,
     ),
 }

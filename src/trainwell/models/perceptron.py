@@ -126,5 +126,6 @@ ENTRIES = {
         "Linear units before a threshold, least mean squares.",
         (64,),
         recipe={**RULE_RECIPE, "learning_rate": 0.002},
+        sums_inputs=True,
     ),
 }

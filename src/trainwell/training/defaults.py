@@ -25,6 +25,7 @@ LARGE_DATA = 40_000
 BATCH_OF_LARGE_DATA = 256
 SMALLEST_AUGMENTED = 16
 """Side in pixels: in smaller images a pixel is too much to move by."""
+INPUTS_AT_USUAL_RATE = 270
 TRUE_OF_ANY_IMAGE = frozenset({"shift", "rotate", "scale", "elastic"})
 """As models ask for them, a little, these leave digits and letters what they are."""
 
@@ -90,6 +91,8 @@ def explain_recipe(recipe: Recipe, data: Dataset, spec: ModelSpec | None) -> Cho
         chosen = _suit_squared_error(chosen, data) | chosen
     chosen = {"optimizer": _use_default("optimizer")} | chosen
     chosen = _suit_optimizer(chosen["optimizer"].value, len(data.train), recipe) | chosen
+    if spec is not None and find_entry(spec.name).sums_inputs:
+        chosen |= _suit_inputs(chosen, data)
     chosen = _suit_batch_size(len(data.train)) | chosen
     chosen = _suit_epochs(len(data.train), chosen["batch_size"].value * recipe.accumulate) | chosen
     return {
@@ -191,6 +194,21 @@ def _suit_squared_error(chosen: Choices, data: Dataset) -> Choices:
         reason = f"{why}: a tenth of the rate that is usual for {optimizer.name} stays stable."
         return {"learning_rate": Choice(rate, source, reason)}
     return {}
+
+
+def _suit_inputs(chosen: Choices, data: Dataset) -> Choices:
+    """A weighted sum of more inputs curves the loss more, as the sum of their squares does.
+
+    The largest stable rate of such a model is inverse to that sum (Widrow & Stearns 1985); 270
+    inputs take the usual one well.
+    """
+    rate, inputs = chosen["learning_rate"], math.prod(data.input_shape)
+    follows = find_optimizer(chosen["optimizer"].value).name in GRADIENT_DESCENT
+    if rate.source == GIVEN or not follows or inputs <= INPUTS_AT_USUAL_RATE:
+        return {}
+    value = float(f"{rate.value * INPUTS_AT_USUAL_RATE / inputs:.2g}")
+    reason = f"A sum of {inputs:,} inputs takes shorter steps than one of {INPUTS_AT_USUAL_RATE}."
+    return {"learning_rate": Choice(value, f"suits data of {inputs:,} inputs", reason)}
 
 
 def _suit_batch_size(count: int) -> Choices:

@@ -316,6 +316,15 @@ def test_tiny_gradients_are_told_right_from_wrong():
     assert report.wrong[0].comparison.size < 1e-9
 
 
+def test_burn_in_leaves_a_sum_of_very_many_inputs_a_loss_to_look_at():
+    model = nn.Linear(30_000, 4)
+    nn.init.zeros_(model.weight)
+    inputs = torch.randn(8, 30_000, generator=torch.Generator().manual_seed(0))
+    report = tw.check_gradients(model, nn.CrossEntropyLoss(), (inputs, torch.arange(8) % 4))
+    assert report.findings == ()
+    assert {gradient.outcome for gradient in report.gradients} == {"agrees"}
+
+
 def test_burn_in_lets_a_fault_be_seen_that_initial_zeros_hide():
     model = network(nn.Sequential(relu_by_hand(lambda x, g: 1.5 * g), nn.Linear(20, 20)))
     nn.init.zeros_(model[3][1].weight)

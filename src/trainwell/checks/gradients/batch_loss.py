@@ -19,6 +19,7 @@ from trainwell.nn.objective import OwnObjective
 
 BURN_IN_RATE = 1e-3
 """By which each weight moves: away from special values such as zero, and not far."""
+USUAL_FAN_IN = 1024
 
 Penalty = Callable[[nn.Module], Tensor]
 
@@ -162,11 +163,17 @@ def train_briefly(task: BatchLoss, penalty: Penalty | None, steps: int) -> None:
         with torch.no_grad():
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 if gradient is not None:
-                    parameter.sub_(BURN_IN_RATE * gradient.to_dense().sign())
+                    parameter.sub_(_choose_rate(parameter) * gradient.to_dense().sign())
     if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
         with torch.no_grad():
             for parameter, value in zip(parameters, before, strict=True):
                 parameter.copy_(value)
+
+
+def _choose_rate(parameter: Tensor) -> float:
+    """Lower where a sum of very many inputs would make the loss vanish in one step."""
+    fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+    return BURN_IN_RATE * min(1.0, USUAL_FAN_IN / fan_in)
 
 
 def _differentiate(
