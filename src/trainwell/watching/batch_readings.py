@@ -98,7 +98,9 @@ def read_outputs(
         ledger.put(step, "slope", (slope,))
     is_table = outputs.ndim == 2 and 1 < columns <= MAX_CLASSES
     if is_table and gradient is not None and gradient.shape == outputs.shape:
-        ledger.put(step, "idle", ((gradient == 0).all(0).float(),))
+        # What is always the same may have no error left.
+        varies = values.amax(0) > values.amin(0)
+        ledger.put(step, "idle", (((gradient == 0).all(0) & varies).float(),))
     if targets is None or not isinstance(targets, Tensor):
         return
     kind = graph.kind if graph is not None else ""
@@ -263,7 +265,7 @@ def _put_pairing(ledger: Ledger, step: int, wanted: Tensor, gradient: Tensor, ro
     wanted, found = wanted.reshape(rows, -1), gradient.detach().float().reshape(rows, -1)
     cosines = functional.cosine_similarity(wanted, found, dim=1, eps=1e-30)
     moved = (found != 0).any(1).float()
-    ledger.put(step, "pairing", ((cosines * moved).sum() / moved.sum(),))
+    ledger.put(step, "pairing", ((cosines * moved).sum() / moved.sum(), moved.sum()))
 
 
 def _spread_of_examples(targets: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ class Facts:
         ends_constant: Whether the outputs come out of a normalisation of single numbers.
         weight_layers: Layers with weights.
         dropout: Largest probability of a dropout; 0 without.
+        dropout_left: What all dropouts leave of a value that passes each of them; 1 without.
         input_dropout: That of one before the first layer with weights; 0 without.
         batch_norms: How many batch normalisations there are.
         norms: How many normalisations of any kind.
@@ -89,6 +90,7 @@ class Facts:
     norms_at_zero: bool = False
     weight_layers: int = 0
     dropout: float = 0.0
+    dropout_left: float = 1.0
     input_dropout: float = 0.0
     batch_norms: int = 0
     norms: int = 0
@@ -141,6 +143,7 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         ends_constant=bool(leaves) and _gives_a_constant(leaves[-1]),
         weight_layers=len(weighted),
         dropout=max((float(m.p) for m in leaves if isinstance(m, DROPOUT)), default=0.0),
+        dropout_left=math.prod(1 - float(m.p) for m in leaves if isinstance(m, DROPOUT)),
         input_dropout=_find_input_dropout(leaves),
         batch_norms=sum(isinstance(m, BATCH_NORM) for m in leaves),
         norms=sum(isinstance(m, NORMS) for m in leaves),

@@ -96,6 +96,7 @@ class History:
         detached: Layers after which a tensor was cut from its graph.
         repeated_cuts: How often in one pass that happened after the same layer, to what the next
             weights got.
+        made_anew: Parameters of the first losses that belong to nobody and were gone later.
         lines: Of the user's code, by kind and layer; see `sources`.
         initial_rate: The learning rate that a scheduler started from; not-a-number without one.
         top_rate: What a one-cycle schedule is to rise to; not-a-number without one.
@@ -119,6 +120,7 @@ class History:
     called: frozenset[str] = frozenset()
     detached: tuple[str, ...] = ()
     repeated_cuts: int = 0
+    made_anew: int = 0
     lines: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     hidden: tuple[str, ...] = ()
     initial_rate: float = math.nan

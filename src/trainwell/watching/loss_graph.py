@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -42,6 +42,13 @@ _SAME_VALUES = (
     "Unbind",
     "Split",
 )
+_STAIRS = {
+    "RoundBackward": "round",
+    "FloorBackward": "floor",
+    "CeilBackward": "ceil",
+    "TruncBackward": "trunc",
+    "SignBackward": "sign",
+}
 _SUMS = ("AddBackward", "SubBackward")
 _MULTIPLES = (*_SUMS, "MulBackward", "DivBackward", "NegBackward")
 _ACTIVATIONS = {
@@ -77,6 +84,7 @@ class LossGraph:
         has_positions: Whether the loss itself gets a class for each of several positions.
         swapped: Whether the model's outputs are where the targets belong.
         adds_number: Whether something without a graph is added to the loss.
+        stairs: Name of the first function on the way that has no slope, such as `"round"`.
     """
 
     kind: str = ""
@@ -93,6 +101,7 @@ class LossGraph:
     has_positions: bool = False
     swapped: bool = False
     adds_number: bool = False
+    stairs: str = ""
 
     @property
     def is_classification(self) -> bool:
@@ -118,10 +127,12 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
         return None
     if loss.grad_fn is None:
         return LossGraph(empty=True) if loss.requires_grad else None
-    custom = tuple(sorted({_name(n) for n in _walk(loss.grad_fn, 400) if _is_custom(n)}))
+    nodes = list(_walk(loss.grad_fn, 400))
+    custom = tuple(sorted({_name(n) for n in nodes if _is_custom(n)}))
+    stairs = next((_STAIRS[_name(n)] for n in nodes if _name(n) in _STAIRS), "")
     node, around = _find_loss(loss.grad_fn)
     if node is None:
-        return _read_unnamed(loss, around, custom)
+        return replace(_read_unnamed(loss, around, custom), stairs=stairs)
     kind = _LOSSES[_name(node)]
     end = _output_node(outputs)
     inner, expanded = _skip_same(_first_input(node))
@@ -148,6 +159,7 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
         has_positions=_name(node) in ("NllLoss2DBackward", "NllLossNdBackward"),
         swapped=kind == "bce_logits" and node.next_functions[0][0] is None,
         adds_number=_adds_number(loss.grad_fn),
+        stairs=stairs,
     )
 
 

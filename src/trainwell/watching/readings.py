@@ -139,6 +139,7 @@ class OutputReading:
         slope: Correlation of that gradient with the outputs; for one output column only.
         pairing: Mean over examples, or positions, of the cosine between that gradient and the one
             that their own targets ask for; 1 for most losses, 0 for other examples' targets.
+        moved: Examples, or positions, whose outputs have a gradient.
         idle: Numbers of the columns of outputs `(N, C)` by which the loss has no gradient for any
             example.
     """
@@ -168,6 +169,7 @@ class OutputReading:
     whole_targets: bool = False
     slope: float = UNKNOWN
     pairing: float = UNKNOWN
+    moved: float = UNKNOWN
     idle: frozenset[int] = frozenset()
 
 

@@ -25,6 +25,7 @@ from trainwell.watching.guard import Guard
 from trainwell.watching.hidden_modules import find_hidden
 from trainwell.watching.history import History, Modes, NanOrigin
 from trainwell.watching.ledger import Ledger
+from trainwell.watching.made_anew import MadeAnew
 from trainwell.watching.nan_origin import Broken, find_nan_origin
 from trainwell.watching.passes import HookedPasses, Passes, RepeatedPasses, runs_compiled
 from trainwell.watching.probing import Probe, probe
@@ -93,6 +94,7 @@ class Watcher:
         self._batches = BatchReader(
             self._ledger, self._guard, self._examples, self._facts.recurrent
         )
+        self._made_anew = MadeAnew(model, optimizer)
         self._announcer = Announcer(on_finding or print_finding, self._guard)
         self._nan: NanOrigin | None = None
         self._snapshots = Snapshots(model)
@@ -276,6 +278,7 @@ class Watcher:
         if kept is not None and step > 0:
             as_tensor = kept if isinstance(kept, Tensor) else torch.tensor(float(kept))
             self._ledger.put(step, "kept", (as_tensor,))
+        self._guard("layers made in the pass", self._made_anew.look, loss)
         self._batches.read(step, self._passes.call, loss, inputs, outputs, targets)
         if self._batches.count % 4 == 1:
             self._guard("snapshots", self._snapshots.take)
@@ -370,6 +373,7 @@ class Watcher:
             called=frozenset(self._forward.called),
             detached=tuple(self._forward.detached),
             repeated_cuts=self._forward.repeated_cuts,
+            made_anew=self._made_anew.count,
             lines=self._forward.lines,
             initial_rate=read_initial_rate(self._optimizer),
             top_rate=read_top_rate(self._optimizer),

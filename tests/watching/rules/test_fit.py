@@ -221,3 +221,37 @@ def test_a_decay_that_is_apart_from_the_gradient_is_not_compared_with_it(
     small = readings(parameters=parameters((1e-3,) * 3))
     seen = stuck(facts=facts, readings=small, rates=[(step, 0.02) for step in range(200)])
     assert ("over_regularised" in codes(seen)) == (not decouples)
+
+
+@pytest.mark.parametrize(
+    ("dropouts", "found"),
+    [
+        ({"dropout": 0.6, "input_dropout": 0.6, "dropout_left": 0.4}, True),
+        ({"dropout": 0.6, "dropout_left": 0.064}, True),
+        ({"dropout": 0.5, "dropout_left": 0.25}, False),
+        ({"dropout": 0.2, "input_dropout": 0.2, "dropout_left": 0.1}, False),
+    ],
+)
+def test_dropout_is_too_strong_on_the_inputs_and_where_it_adds_up(
+    dropouts: dict[str, float], found: bool
+) -> None:
+    assert ("over_regularised" in codes(stuck(facts=replace(FACTS, **dropouts)))) == found
+
+
+def test_where_dropout_stands_is_read_off_the_model() -> None:
+    layers = (nn.Dropout(0.3), nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 2))
+    facts = collect_facts(nn.Sequential(*layers), None, None, None)
+    assert (facts.input_dropout, facts.dropout) == (0.3, 0.5)
+    assert facts.dropout_left == pytest.approx(0.35)
+    assert collect_facts(nn.Sequential(*layers[1:]), None, None, None).input_dropout == 0
+
+
+def test_weights_that_began_alike_and_shrink_are_not_called_over_regularised() -> None:
+    first, last = (
+        readings(parameters=parameters(weight=0.15)),
+        readings(parameters=parameters(weight=0.03)),
+    )
+    shrunk = (*first[:10], *last[10:])
+    assert "over_regularised" in codes(stuck(readings=shrunk))
+    alike = stuck(readings=shrunk, facts=replace(FACTS, twins=0.9))
+    assert "over_regularised" not in codes(alike)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tests.watching.programs import Program, adam, blobs, mlp, rings, sgd, waves
 from tests.watching.rules.histories import OUTPUTS, codes, history, readings, stuck
-from tests.watching.rules.twins import Twins, assert_named, assert_silent
+from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.nn.losses import Loss
 from trainwell.watching.batch_readings import read_outputs
 from trainwell.watching.ledger import Ledger
@@ -181,6 +181,12 @@ CASES = {
         Program(positions, SIGNS, read_across, adam(1e-2), epochs=8, tell="all"),
         Program(positions, SIGNS, functional.cross_entropy, adam(1e-2), epochs=8, tell="all"),
     ),
+    "a loss of the first example": Twins(
+        "wrong_loss",
+        Program(lambda: mlp(20, 5), BLOBS, lambda o, y: functional.cross_entropy(o[:1], y[:1]),
+                sgd(0.02), epochs=6, tell="all"),
+        HEALTHY,
+    ),
     "a likelihood of counts that is summed": Twins(
         "loss_reduction",
         Program(lambda: mlp(4, 1), MANY, counted("sum"), sgd(0.01), epochs=6, tell="all"),
@@ -299,3 +305,17 @@ def measure_pairing(loss: Loss, outputs: Tensor, targets: Tensor) -> float:
     ledger = Ledger()
     read_outputs(ledger, 0, outputs, targets, gradient, None)
     return ledger.take()[0]["pairing"][0]
+
+
+def dark() -> nn.Module:
+    """Its second output is 0 from the start."""
+    model = mlp(4, 2, last=nn.ReLU())
+    with torch.no_grad():
+        model[-2].bias[1] = -5.0
+    return model
+
+
+def test_an_output_that_is_always_right_is_not_left_out_of_the_loss() -> None:
+    still = WAVES[0], torch.cat([WAVES[1].abs(), 0 * WAVES[1]], 1)
+    program = Program(dark, still, functional.mse_loss, adam(1e-2), epochs=8)
+    assert "wrong_loss" not in [finding.code for finding in find(program)]

@@ -140,6 +140,31 @@ class Reader(nn.Module):
         return self.head(state)
 
 
+class Staircase(nn.Module):
+    """Rounds what its first layer gives, with or without a gradient of its own."""
+
+    def __init__(self, passes_through: bool) -> None:
+        super().__init__()
+        self.body, self.head = mlp(20, 16), nn.Linear(16, 5)
+        self.passes_through = passes_through
+
+    def forward(self, x: Tensor) -> Tensor:
+        code = self.body(x)
+        levels = (4 * code).round() / 4
+        return self.head(code + (levels - code).detach() if self.passes_through else levels)
+
+
+class MakesLayer(nn.Module):
+    """Its last layer is made in the forward pass, or in time."""
+
+    def __init__(self, anew: bool) -> None:
+        super().__init__()
+        self.body, self.head, self.anew = mlp(20, 16), nn.Linear(16, 5), anew
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (nn.Linear(16, 5) if self.anew else self.head)(self.body(x))
+
+
 def clamped(lowest: float) -> nn.Module:
     model = mlp(4, 1)
     model[0].weight.register_hook(lambda gradient: gradient.clamp(lowest, 1.0))
@@ -208,6 +233,16 @@ CASES = {
                 epochs=8, tell="all"),
         Program(lambda: mlp(20, 5), BLOBS, lambda o, y: OwnLoss.apply(o, y, False), adam(3e-3),
                 epochs=8, tell="all"),
+    ),
+    "a staircase": Twins(
+        "detach_inplace",
+        Program(lambda: Staircase(passes_through=False), BLOBS, epochs=6),
+        Program(lambda: Staircase(passes_through=True), BLOBS, epochs=8),
+    ),
+    "a layer that is made in each pass": Twins(
+        "frozen_params",
+        Program(lambda: MakesLayer(anew=True), BLOBS, epochs=6),
+        Program(lambda: MakesLayer(anew=False), BLOBS, epochs=8),
     ),
     "a state that is cut at each step": Twins(
         "detach_inplace",
@@ -342,3 +377,11 @@ def test_updates_that_are_skipped_for_good_pile_up_what_is_not_cleared(clears: b
 def test_an_update_may_be_made_of_many_backward_passes(waited: int, found: bool) -> None:
     modes = Modes(steps=600 + waited, updates=20, updates_read=20, since_update=waited, piled_up=64)
     assert ("missing_zero_grad" in codes(history(modes=modes))) == found
+
+
+def test_a_learned_loss_that_lives_on_is_not_made_anew() -> None:
+    proxies = nn.Linear(5, 5)
+    program = Program(
+        lambda: mlp(20, 5), BLOBS, lambda o, y: functional.cross_entropy(proxies(o), y), epochs=6
+    )
+    assert "frozen_params" not in [finding.code for finding in find(program)]

@@ -18,6 +18,8 @@ def judge_frozen(history: History) -> Iterable[Finding]:
             yield _report(history, [], "the optimiser never made a step")
     elif history.hidden:
         yield _report_hidden(history)
+    elif history.made_anew:
+        yield _report_made_anew(history)
     else:
         yield from _still(history)
 
@@ -64,6 +66,20 @@ def _report_hidden(history: History) -> Finding:
         "the optimiser, nor moved or saved with the model.",
         remedy="Use nn.ModuleList, nn.ModuleDict, nn.ParameterList or nn.Parameter.",
         reference="PyTorch documentation of ModuleList",
+    )
+
+
+def _report_made_anew(history: History) -> Finding:
+    return Finding(
+        code="frozen_params",
+        severity="error",
+        step=history.step,
+        evidence={"parameters": history.made_anew},
+        cause=f"{history.made_anew} parameters of the loss belong to neither the model nor the "
+        "optimiser and are gone at the next step: a layer is made anew in each forward pass, with "
+        "other random weights that nothing trains.",
+        remedy="Make layers in __init__ and call them in forward.",
+        reference="PyTorch documentation of Module",
     )
 
 

@@ -86,6 +86,12 @@ def _kind(history: History) -> Iterable[Finding]:
             "targets where it takes the scores."
         )
         remedy = "Give the outputs first, then the targets."
+    elif _looks_at_one_example(history):
+        cause = (
+            "The loss depends on the outputs of one example of each batch; all others have no "
+            "gradient."
+        )
+        remedy = "Give the whole batch to the loss: no index where there is an axis of examples."
     elif _pulls_elsewhere(history):
         cause = (
             "The loss does not pull the outputs of an example towards its own target: the cosine "
@@ -121,6 +127,13 @@ def _pulls_elsewhere(history: History) -> bool:
     graph = history.graph
     known = graph is not None and graph.kind in _PULLING
     return known and abs(_pairing(history)) < 0.3 and skill(history) < 0.5
+
+
+def _looks_at_one_example(history: History) -> bool:
+    graph = history.graph
+    known = [o for o in history.outputs[:8] if math.isfinite(o.moved) and o.rows >= 8]
+    plain = graph is not None and graph.kind in _PULLING
+    return plain and len(known) >= 5 and all(o.moved <= 1 for o in known)
 
 
 def _is_mostly_one_number(history: History) -> bool:

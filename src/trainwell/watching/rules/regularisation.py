@@ -101,7 +101,8 @@ def _suspect_dropout(history: History) -> Suspicion:
         or skill(history) < 0.3
     )
     below = data is not None and data.neighbours - accuracy(history) > 0.05
-    strong = facts.dropout >= 0.75 or facts.input_dropout >= 0.5
+    many = facts.dropout >= 0.5 and facts.dropout_left < 0.2
+    strong = facts.dropout >= 0.75 or facts.input_dropout >= 0.5 or many
     if not (strong and costs and (is_poor(history) or below)):
         return None
     if facts.input_dropout >= 0.5:
@@ -109,6 +110,12 @@ def _suspect_dropout(history: History) -> Suspicion:
             f"Dropout takes {100 * facts.input_dropout:.0f} % of the inputs away before the first "
             f"layer sees them, and the training loss stands at {history.trend.last:.3g}.",
             "Leave inputs as they are, or drop at most 20 % of them.",
+        )
+    if many:
+        return (
+            f"The dropouts, one after the other, leave {100 * facts.dropout_left:.2g} % of what "
+            f"passes all of them, and the training loss stands at {history.trend.last:.3g}.",
+            "Use a dropout of 0.5 or less, after one or two of the widest layers.",
         )
     return (
         f"Dropout takes {100 * facts.dropout:.0f} % of the units away, and the training loss "

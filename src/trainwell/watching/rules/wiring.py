@@ -13,7 +13,7 @@ def judge_wiring(history: History) -> Iterable[Finding]:
     """Faults of the loop and of the graph."""
     yield from _kept_gradients(history)
     yield from _piled_up_gradients(history)
-    yield from list(_cut_graph(history)) or _cut_in_steps(history)
+    yield from list(_cut_graph(history)) or list(_stairs(history)) or _cut_in_steps(history)
 
 
 def _kept_gradients(history: History) -> Iterable[Finding]:
@@ -81,6 +81,25 @@ def _cut_graph(history: History) -> Iterable[Finding]:
         remedy="Take detach(), .data, .item(), torch.no_grad() or the round trip through NumPy "
         "out of the way from these layers to the loss.",
         reference="PyTorch documentation, autograd mechanics",
+    )
+
+
+def _stairs(history: History) -> Iterable[Finding]:
+    """A function whose slope is zero wherever it has one."""
+    name = history.graph.stairs if history.graph is not None else ""
+    rows = [p for r in history.readings for p in r.parameters if p.is_weight and p.has_gradient]
+    if not name or len(rows) < 3 or sum(p.gradient == 0 for p in rows) < 0.5 * len(rows):
+        return
+    yield Finding(
+        code="detach_inplace",
+        severity="error",
+        step=history.step,
+        evidence={"weights_without_slope": sum(p.gradient == 0 for p in rows) / len(rows)},
+        cause=f"{name}() is on the way to the loss: it is a staircase, whose slope is zero, and so "
+        "are the gradients of what comes before it.",
+        remedy=f"Leave {name}() out of the training, or pass its gradient straight through: "
+        f"x + (x.{name}() - x).detach().",
+        reference="Bengio, Léonard & Courville 2013 (straight-through estimator)",
     )
 
 
