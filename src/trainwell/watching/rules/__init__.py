@@ -21,6 +21,7 @@ from trainwell.watching.rules.losses import judge_losses
 from trainwell.watching.rules.modes import judge_modes
 from trainwell.watching.rules.order import judge_order
 from trainwell.watching.rules.outputs import judge_outputs
+from trainwell.watching.rules.reduction import judge_reduction
 from trainwell.watching.rules.symptom import judge_symptom
 from trainwell.watching.rules.units import judge_units
 from trainwell.watching.rules.wiring import judge_wiring
@@ -38,6 +39,7 @@ RULES: tuple[Rule, ...] = (
     judge_modes,
     judge_outputs,
     judge_losses,
+    judge_reduction,
     judge_inputs,
     judge_initialisation,
     judge_gradients,
