@@ -9,6 +9,7 @@ from trainwell.findings import Finding
 from trainwell.watching.history import History
 from trainwell.watching.rules.ascent import judge_ascent
 from trainwell.watching.rules.backward import judge_backward
+from trainwell.watching.rules.batch_norm import judge_batch_norm
 from trainwell.watching.rules.fit import judge_fit
 from trainwell.watching.rules.frozen import judge_frozen
 from trainwell.watching.rules.gradients import judge_gradients
@@ -37,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     judge_frozen,
     judge_backward,
     judge_modes,
+    judge_batch_norm,
     judge_outputs,
     judge_losses,
     judge_reduction,
