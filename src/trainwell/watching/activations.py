@@ -110,7 +110,6 @@ class ForwardProbe:
         """The forward pass of the whole model begins."""
         self.leave()
         self._pending, self._calls, self._norm_calls = [], 0, {}
-        self._cuts = Cuts()
         self._mode = _Mode(self)
         self._mode.__enter__()
 
@@ -124,7 +123,8 @@ class ForwardProbe:
             mode.__exit__(None, None, None)
         start = time.thread_time()
         pending, self._pending = self._pending, []
-        self.repeated_cuts = max(self.repeated_cuts, self._cuts.count())
+        cuts, self._cuts = self._cuts, Cuts()  # which would keep tensors of the pass alive
+        self.repeated_cuts = max(self.repeated_cuts, cuts.count())
         with torch.no_grad():
             for kind, layer, values in pending:
                 if kind == "weights":

@@ -17,7 +17,7 @@ from trainwell.watching.rules.evidence import (
 )
 
 _PULLING = (
-    *("cross_entropy", "custom_cross_entropy", "nll", "bce", "bce_logits"),
+    *("cross_entropy", "nll", "bce", "bce_logits"),
     *("mse", "smooth_l1", "huber"),
 )
 """Losses that pull each output towards its target."""
@@ -97,6 +97,12 @@ def _is_swapped(history: History) -> bool:
     return history.graph is not None and history.graph.swapped
 
 
+def _pulls(history: History) -> bool:
+    """Whether the loss gets the outputs as they are and pulls each towards its target."""
+    graph = history.graph
+    return graph is not None and graph.direct and graph.kind in _PULLING
+
+
 def _pairing(history: History) -> float:
     known = [o.pairing for o in history.outputs[:8] if math.isfinite(o.pairing)]
     return middle(known) if len(known) >= 3 else math.nan
@@ -107,14 +113,12 @@ def _pulls_elsewhere(history: History) -> bool:
 
     A loss may see targets that are shifted against those that are told, and learn them well.
     """
-    known = _kind(history) in _PULLING
-    return known and abs(_pairing(history)) < 0.3 and skill(history) < 0.5
+    return _pulls(history) and abs(_pairing(history)) < 0.3 and skill(history) < 0.5
 
 
 def _looks_at_one_example(history: History) -> bool:
     known = [o for o in history.outputs[:8] if math.isfinite(o.moved) and o.rows >= 8]
-    plain = _kind(history) in _PULLING
-    return plain and len(known) >= 5 and all(o.moved <= 1 for o in known)
+    return _pulls(history) and len(known) >= 5 and all(o.moved <= 1 for o in known)
 
 
 def _aims_at_the_commonest(history: History) -> bool:
