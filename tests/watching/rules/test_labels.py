@@ -304,7 +304,9 @@ def test_a_loss_that_forgives_outliers_may_have_them() -> None:
     assert "corrupted_labels" not in codes(history(data=data, graph=LossGraph(kind="huber")))
 
 
-@pytest.mark.parametrize(("right", "found"), [((0, 12, 12), True), ((12, 12, 12), False)])
+@pytest.mark.parametrize(
+    ("right", "found"), [((0, 12, 12), True), ((12, 12, 12), False), ((4, 14, 19), False)]
+)
 def test_of_several_rare_classes_the_one_that_is_found_least_counts(
     right: tuple[int, int, int], found: bool
 ) -> None:

@@ -363,6 +363,11 @@ def test_a_model_is_to_be_traced_in_evaluation_mode(evaluates: bool, found: list
     assert train_and_validate(lambda model: trace(model, evaluates)) == found
 
 
+def test_one_traced_pass_may_have_counted_operations() -> None:
+    modes = Modes(steps=200, passes_in_eval=9, updates_read=20, traced=1)
+    assert codes(history(facts=WITH_DROPOUT, modes=modes)) == []
+
+
 @pytest.mark.parametrize(("passes", "code"), [(0, "batchnorm_misuse"), (3, "eval_mode_bug")])
 def test_a_validation_of_another_copy_may_have_other_running_statistics(
     passes: int, code: str

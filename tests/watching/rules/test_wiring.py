@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -126,15 +127,16 @@ class OwnLoss(torch.autograd.Function):
 class Reader(nn.Module):
     """Reads a sequence step by step; the state of the step before may be cut from its graph."""
 
-    def __init__(self, cuts: bool, rounds: bool = False) -> None:
+    def __init__(self, cuts: bool, rounds: bool = False, every: int = 1) -> None:
         super().__init__()
         self.cell, self.head = nn.GRUCell(3, 24), nn.Linear(24, 2)
-        self.cuts, self.rounds = cuts, rounds
+        self.cuts, self.rounds, self.every = cuts, rounds, every
 
     def forward(self, x: Tensor) -> Tensor:
         state = x.new_zeros(len(x), 24)
-        for step in x.unbind(1):
-            state = self.cell(step, state.detach() if self.cuts else state)
+        for number, step in enumerate(x.unbind(1)):
+            cuts = self.cuts and number % self.every == 0
+            state = self.cell(step, state.detach() if cuts else state)
             if self.rounds:  # straight-through, so nothing is cut off
                 state = state + ((8 * state).round() / 8 - state).detach()
         return self.head(state)
@@ -346,10 +348,13 @@ def test_a_straight_through_estimator_is_wrong_on_purpose() -> None:
     assert codes(seen) == []
 
 
-def test_a_straight_through_estimator_at_each_step_cuts_nothing() -> None:
-    program = Program(
-        lambda: Reader(cuts=False, rounds=True), echoes(600), optimizer=adam(1e-2), epochs=3
-    )
+@pytest.mark.parametrize(
+    "make", [lambda: Reader(cuts=False, rounds=True), lambda: Reader(cuts=True, every=2)]
+)
+def test_straight_through_estimators_and_cuts_every_few_steps_are_meant(
+    make: Callable[[], nn.Module],
+) -> None:
+    program = Program(make, echoes(600), optimizer=adam(1e-2), epochs=3)
     assert "detach_inplace" not in [finding.code for finding in find(program)]
 
 

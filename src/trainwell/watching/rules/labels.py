@@ -34,6 +34,9 @@ def _imbalance(history: History) -> Iterable[Finding]:
     dense = history.graph is not None and history.graph.axes > 2
     if recall > (0.1 if dense else 0.3) or right[common] < 0.7 * seen[common]:
         return
+    # One of many rare classes may be hard; where most are found, it is not their number.
+    if sum(right[k] for k in few) > 0.5 * sum(seen[k] for k in few):
+        return
     if _is_recognised(history, rare):
         return
     rate = sum(right) / sum(seen)
