@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import trainwell as tw
 from tests.watching.programs import (
     Program,
     Recurrent,
@@ -344,3 +345,22 @@ def test_windows_over_time_may_come_in_order_where_they_are_learned(
         readings=readings(outputs=numbers),
     )
     assert ("no_shuffle" in codes(seen)) == found
+
+
+def test_labels_of_mixed_examples_are_not_called_wrong() -> None:
+    torch.manual_seed(0)
+    model = mlp(20, 5)
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    watcher = tw.watch(model, optimizer, on_finding=lambda finding: None)
+    for _ in range(300):
+        rows, others = torch.randint(len(X), (2, 64))
+        share = float(torch.rand(()))
+        mixed = share * X[rows] + (1 - share) * X[others]
+        outputs = model(mixed)
+        own, other = (functional.cross_entropy(outputs, Y[k]) for k in (rows, others))
+        loss = share * own + (1 - share) * other
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watcher.step(loss, inputs=mixed, outputs=outputs, targets=Y[rows])
+    assert [finding.code for finding in watcher.findings() if finding.severity != "note"] == []

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import trainwell as tw
 from tests.watching.programs import Program, adam, blobs, mlp, rings, sgd, waves
 from tests.watching.rules.histories import OUTPUTS, codes, history, readings, stuck
 from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
@@ -319,3 +320,20 @@ def test_an_output_that_is_always_right_is_not_left_out_of_the_loss() -> None:
     still = WAVES[0], torch.cat([WAVES[1].abs(), 0 * WAVES[1]], 1)
     program = Program(dark, still, functional.mse_loss, adam(1e-2), epochs=8)
     assert "wrong_loss" not in [finding.code for finding in find(program)]
+
+
+def test_numbers_that_the_loss_compares_with_others_than_are_told_are_no_fault() -> None:
+    torch.manual_seed(0)
+    model = mlp(21, 20, hidden=64)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    watcher = tw.watch(model, optimizer, on_finding=lambda finding: None)
+    for _ in range(400):
+        rows, share, noise = torch.randint(600, (64,)), torch.rand(64, 1), torch.randn(64, 20)
+        noisy = torch.cat([(1 - share) * BLOBS[0][rows] + share * noise, share], 1)
+        outputs = model(noisy)
+        loss = functional.mse_loss(outputs, noise)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watcher.step(loss, inputs=noisy, outputs=outputs, targets=BLOBS[0][rows])
+    assert [finding.code for finding in watcher.findings() if finding.severity != "note"] == []

@@ -28,6 +28,12 @@ def middle(values: Iterable[float]) -> float:
     return median(finite) if finite else math.nan
 
 
+def pairing(history: History) -> float:
+    """How far the first losses pull outputs towards the targets that are told: 1 wholly, 0 not."""
+    known = [o.pairing for o in history.outputs[:8] if math.isfinite(o.pairing)]
+    return middle(known) if len(known) >= 3 else math.nan
+
+
 def accuracy(history: History, count: int = 6) -> float:
     """Share of right classes, in extra passes or the last readings; unknown for regressions."""
     probe = history.probe

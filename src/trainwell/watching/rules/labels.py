@@ -9,7 +9,7 @@ from trainwell.findings import Finding
 from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.history import History
 from trainwell.watching.neighbours import NEIGHBOURS
-from trainwell.watching.rules.evidence import late
+from trainwell.watching.rules.evidence import late, pairing
 from trainwell.watching.scores import Score
 
 
@@ -91,6 +91,9 @@ def _noise(history: History) -> Iterable[Finding]:
     if data is None or not history.is_classification or not math.isfinite(data.misplaced):
         return
     if data.misplaced < 0.08 or data.examples < 200:
+        return
+    # Of examples that are mixed, the labels that are told are half of the truth.
+    if history.graph is not None and history.graph.named and pairing(history) < 0.9:
         return
     # Where the vote of ten is no better than the commonest class, or than the nearest one alone,
     # distances say nothing of the class.

@@ -13,6 +13,7 @@ from trainwell.watching.rules.evidence import (
     accuracy,
     base_rate,
     middle,
+    pairing,
     skill,
 )
 
@@ -103,17 +104,14 @@ def _pulls(history: History) -> bool:
     return graph is not None and graph.direct and graph.kind in _PULLING
 
 
-def _pairing(history: History) -> float:
-    known = [o.pairing for o in history.outputs[:8] if math.isfinite(o.pairing)]
-    return middle(known) if len(known) >= 3 else math.nan
-
-
 def _pulls_elsewhere(history: History) -> bool:
-    """Whether the gradient by an example's outputs has nothing to do with its target.
+    """Whether the gradient by an example's outputs has nothing to do with its class.
 
-    A loss may see targets that are shifted against those that are told, and learn them well.
+    A loss may see classes that are shifted against those that are told, and learn them well; one of
+    numbers may have other targets altogether, such as the noise of a diffusion.
     """
-    return _pulls(history) and abs(_pairing(history)) < 0.3 and skill(history) < 0.5
+    of_classes = _kind(history) not in LOSSES_OF_NUMBERS
+    return _pulls(history) and of_classes and abs(pairing(history)) < 0.3 and skill(history) < 0.5
 
 
 def _looks_at_one_example(history: History) -> bool:
@@ -305,7 +303,7 @@ _MISFITS = (
         _pulls_elsewhere,
         lambda history: (
             "The loss does not pull the outputs of an example towards its own target: "
-            f"the cosine of both directions is {_pairing(history):.2f}. Outputs and targets are "
+            f"the cosine of both directions is {pairing(history):.2f}. Outputs and targets are "
             "paired wrongly on the way into the loss."
         ),
         "Move axes with transpose() or permute(), not with view(), and keep the order.",
