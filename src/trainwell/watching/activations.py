@@ -156,7 +156,8 @@ class ForwardProbe:
             if args[0].requires_grad and not isinstance(args[0], nn.Parameter):
                 self.detached[self._layer] = self.detached.get(self._layer, 0) + 1
                 self._note_line(CUT, self._layer)
-                self._cuts.open(result, self._layer)
+                if isinstance(result, Tensor):
+                    self._cuts.open(result, self._layer)
             return
         self._cuts.follow(function, args, result)
         kind = _KINDS.get(function)

@@ -140,7 +140,8 @@ def _outputs(numbers: Numbers) -> OutputReading | None:
                 zip(("minimum", "maximum", "std", "spread", "row_sum_error"), values, strict=True)
             )
             named["slope"] = numbers.get("slope", (UNKNOWN,))[0]
-            named["pairing"], named["moved"] = numbers.get("pairing", (UNKNOWN, UNKNOWN))
+            named["pairing"], named["in_line"] = numbers.get("pairing", (UNKNOWN, UNKNOWN))
+            named["moved"], named["told"] = numbers.get("moved", (UNKNOWN, UNKNOWN))
             named["idle"] = frozenset(k for k, v in enumerate(numbers.get("idle", ())) if v > 0)
             whole = "whole targets" in numbers
             counts: dict[str, Any] = {}

@@ -13,6 +13,7 @@ from trainwell.watching.loss_graph import LossGraph
 MAX_VALUES = 1 << 15
 MAX_ROWS = 1024
 MAX_CLASSES = 256
+PAIRED_ROWS = 128
 
 
 @torch.no_grad()
@@ -64,8 +65,9 @@ def find_targets(
         return torch.where(low < 0, place, outputs.argmax(1))
     if graph.kind in ("bce", "bce_logits") and outputs.numel() == len(outputs):
         return (gradient < 0).to(outputs.dtype).reshape(outputs.shape)
-    # What is added to a loss leaves its gradient by the outputs as it is.
-    if graph.kind == "mse" and graph.reduction == "mean" and set(graph.around) <= {"add"}:
+    # What is added without the outputs, such as a penalty, leaves the gradient by them as it is.
+    adds = set(graph.around) == {"add"} and graph.alone and not graph.parted
+    if graph.kind == "mse" and graph.reduction == "mean" and (not graph.around or adds):
         return outputs.detach() - gradient * outputs.numel() / 2
     return None
 
@@ -104,6 +106,8 @@ def read_outputs(
     if targets is None or not isinstance(targets, Tensor):
         return
     kind = graph.kind if graph is not None else ""
+    if gradient is not None and gradient.shape == outputs.shape and gradient.ndim > 1:
+        _read_moved(ledger, step, gradient, targets, columns)
     if not targets.is_floating_point():
         ledger.put(step, "whole targets", (values.new_ones(1),))
     rows = align_classes(values, targets)
@@ -111,7 +115,8 @@ def read_outputs(
         aligned = align_gradient(gradient, outputs)
         is_single = outputs.ndim == 2
         _read_classes(ledger, step, *rows, aligned, is_single)
-        _read_pairing_of_classes(ledger, step, *rows, targets, gradient, outputs)
+        if gradient is not None and gradient.shape == outputs.shape:
+            _read_pairing(ledger, step, *rows, gradient, targets)
     elif targets.numel() == outputs.numel():
         _read_numbers(ledger, step, outputs, targets, gradient, kind)
 
@@ -234,38 +239,38 @@ def _read_numbers(
         parts += _fit_scale(expected.unsqueeze(1), gradient.reshape(-1, 1).float())
     label = f"numbers|{int(one_column)}"
     ledger.put(step, label, parts)
-    if gradient is not None and gradient.shape == outputs.shape and len(z) == outputs.numel():
-        probable = torch.sigmoid(z) if kind == "bce_logits" else z
-        _put_pairing(ledger, step, probable - y, gradient, len(outputs))
 
 
-def _read_pairing_of_classes(
-    ledger: Ledger,
-    step: int,
-    scores: Tensor,
-    classes: Tensor,
-    targets: Tensor,
-    gradient: Tensor | None,
-    outputs: Tensor,
+def _read_pairing(
+    ledger: Ledger, step: int, scores: Tensor, classes: Tensor, gradient: Tensor, targets: Tensor
 ) -> None:
-    """Of examples or positions that have a class which is not to be ignored."""
-    if gradient is None or gradient.shape != outputs.shape or targets.is_floating_point():
-        return
+    """How gradients by scores `(M, C)` lie to those that their own classes ask for.
+
+    Where a loss weighs each example, as by an advantage, the line is the same, whatever the sign.
+    """
     rows = align_classes(gradient, targets)
-    if rows is None:
+    if rows is None or targets.is_floating_point():
         return
-    known = (classes >= 0) & (classes < scores.shape[1])
-    wanted = scores.float().softmax(1)
-    wanted.scatter_add_(1, classes.clamp(0, scores.shape[1] - 1)[:, None], -known.float()[:, None])
-    _put_pairing(ledger, step, wanted * known[:, None], rows[0] * known[:, None], len(scores))
+    few = spread(len(scores), PAIRED_ROWS).to(scores.device)
+    scores, classes, found = scores[few].float(), classes[few], rows[0][few].float()
+    known = ((classes >= 0) & (classes < scores.shape[1])).float()
+    wanted = scores.softmax(1)
+    wanted.scatter_add_(1, classes.clamp(0, scores.shape[1] - 1)[:, None], -known[:, None])
+    lengths = wanted.norm(dim=1) * found.norm(dim=1)
+    counts = known * (lengths > 0).float()
+    cosines = (wanted * found).sum(1) / lengths.clamp(min=1e-30)
+    in_line = (cosines.abs() > 0.9).float()
+    sums = [(values * counts).sum() / counts.sum() for values in (cosines, in_line)]
+    ledger.put(step, "pairing", sums)
 
 
-def _put_pairing(ledger: Ledger, step: int, wanted: Tensor, gradient: Tensor, rows: int) -> None:
-    """Mean cosine, over examples, of their gradients with those that their own targets ask for."""
-    wanted, found = wanted.reshape(rows, -1), gradient.detach().float().reshape(rows, -1)
-    cosines = functional.cosine_similarity(wanted, found, dim=1, eps=1e-30)
-    moved = (found != 0).any(1).float()
-    ledger.put(step, "pairing", ((cosines * moved).sum() / moved.sum(), moved.sum()))
+def _read_moved(ledger: Ledger, step: int, gradient: Tensor, targets: Tensor, columns: int) -> None:
+    """Examples whose outputs have a gradient, and those that have a target."""
+    moved = (gradient != 0).flatten(1).any(1).sum()
+    told = torch.full_like(moved, len(gradient))
+    if not targets.is_floating_point() and len(targets) == len(gradient):
+        told = ((targets >= 0) & (targets < columns)).reshape(len(targets), -1).any(1).sum()
+    ledger.put(step, "moved", (moved, told))
 
 
 def _spread_of_examples(targets: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where tensors that a forward pass cuts from their graph go on to."""
+"""States of recurrent cells that a forward pass cuts from their graph."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ from torch import Tensor
 from trainwell.tracing.tensors import iterate_tensors
 
 MOSTLY = 0.6
-_WHOLE_SEQUENCES = ("rnn_tanh", "rnn_relu", "lstm", "gru")
 
 
 class Cuts:
-    """Tensors that were cut from their graph in a pass, and where they went.
+    """Tensors that were cut from their graph in a pass, and the cells that took them for a state.
 
-    What is added to a tensor with a graph, as a straight-through estimator is, cuts nothing off.
+    Of anything else, such as a coordinate that is refined, the graph may go on by another way.
     """
 
     def __init__(self) -> None:
         self._open: dict[int, tuple[Tensor, str]] = {}
-        self._fed: dict[tuple[str, Any], int] = {}
-        self._called: dict[Any, int] = {}
+        self._fed: dict[str, int] = {}
+        self._steps = 0
 
     def count(self) -> int:
-        """How often a layer's values were cut and went into weights as all that came before.
+        """How often a layer's values were cut before they became a state.
 
-        Zero where most calls of the same function got values with their graph, as where a state is
-        cut every few steps.
+        Zero where most steps got a state with its graph, as where it is cut every few steps.
         """
-        most = (n for (_, called), n in self._fed.items() if n > MOSTLY * self._called[called])
-        return max(most, default=0)
+        most = max(self._fed.values(), default=0)
+        return most if most > MOSTLY * self._steps else 0
 
-    def open(self, values: Any, layer: str) -> None:
+    def open(self, values: Tensor, layer: str) -> None:
         """They were cut off after a layer."""
         self._open[id(values)] = values, layer  # kept, so that no other tensor gets its number
 
     def follow(self, function: Any, args: Sequence[Any], result: Any) -> None:
         """A function was called."""
-        self._called[function] = self._called.get(function, 0) + 1
-        if not self._open or not isinstance(result, Tensor) or not result.is_floating_point():
-            return
-        tensors = list(iterate_tensors(args))
-        cut = next((self._open[id(t)] for t in tensors if id(t) in self._open), None)
-        if cut is None:
-            return
-        name = getattr(function, "__name__", "")
-        others = any(t.requires_grad and not t.is_leaf for t in tensors)
-        if not result.requires_grad:
-            self.open(result, cut[1])
-        elif name in _WHOLE_SEQUENCES:
-            return  # of many steps, between which states may be cut
-        elif not others or name.endswith("_cell"):
-            key = cut[1], function
-            self._fed[key] = self._fed.get(key, 0) + 1
+        if getattr(function, "__name__", "").endswith("_cell"):
+            self._take_step(args)
+        elif self._open and isinstance(result, Tensor) and not result.requires_grad:
+            cut = self._find(args)
+            if cut is not None and result.is_floating_point():
+                self.open(result, cut)
+
+    def _take_step(self, args: Sequence[Any]) -> None:
+        self._steps += 1
+        state = list(iterate_tensors(args[1])) if len(args) > 1 else []
+        cut = self._find(state)
+        if cut is not None and not any(tensor.requires_grad for tensor in state):
+            self._fed[cut] = self._fed.get(cut, 0) + 1
+
+    def _find(self, args: Sequence[Any]) -> str | None:
+        """The layer after which one of them was cut."""
+        known = (self._open.get(id(tensor)) for tensor in iterate_tensors(list(args)))
+        return next((found[1] for found in known if found is not None), None)

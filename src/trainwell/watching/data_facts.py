@@ -41,6 +41,8 @@ from trainwell.watching.target_facts import (
     one_hot,
 )
 
+_SHARES_OF_WHOLE_NUMBERS = ((0.683, 0.272, 0.043, 0.003), (0.383, 0.483, 0.121, 0.012))
+"""Of 0, ±1, ±2 and ±3 in a standard normal distribution that is cut, and in one that is rounded."""
 MOST_PRODUCTS = 2_000_000_000
 """Of numbers, for the distances between examples."""
 
@@ -81,8 +83,7 @@ class DataFacts:
         commonest_target: Share of the commonest target of a regression.
         commonest_elsewhere: Share of that target among the validation examples.
         commonest_near: Share of that target among the neighbours of examples that have it.
-        cut_columns: Share of the features that are whole numbers of both signs and of a
-            standardised feature's scale.
+        cut_columns: Share of the features that look like standard normal ones made whole numbers.
         changed: Share of the examples seen in training that are none of the training data's.
         valid_counts: Validation examples of each class.
         train_mean: Of all training values.
@@ -189,12 +190,15 @@ def _rows(inputs: Tensor) -> Tensor:
 
 
 def _measure_cut_columns(x: Tensor) -> float:
-    """Whole numbers from −3 to 3 or so, most of them 0: what a cast leaves of standardised ones."""
+    """Features with the shares of whole numbers that a cast leaves of normal ones, or rounding."""
     whole = (x == x.round()).all(0)
-    std, mean = torch.std_mean(x, dim=0, correction=0)
-    scaled = (mean.abs() < 0.5) & (std > 0.3) & (std < 1.5)
-    both = (x.amin(0) < -1) & (x.amax(0) > 1) & ((x == 0).float().mean(0) > 0.3)
-    return float((whole & scaled & both).float().mean())
+    shares = torch.stack([(x.abs() == size).float().mean(0) for size in range(4)])
+    found = torch.zeros_like(whole)
+    for expected in _SHARES_OF_WHOLE_NUMBERS:
+        gaps = (shares - torch.tensor(expected)[:, None]).abs()
+        found |= (gaps < torch.tensor([0.08, 0.08, 0.04, 0.02])[:, None]).all(0)
+    both = (x.amin(0) < -1) & (x.amax(0) > 1)
+    return float((whole & found & both).float().mean())
 
 
 def _look_at_classes(x: Tensor, y: Tensor) -> dict[str, Any]:

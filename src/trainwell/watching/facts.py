@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
@@ -50,8 +50,8 @@ class Facts:
         ends_constant: Whether the outputs come out of a normalisation of single numbers.
         weight_layers: Layers with weights.
         dropout: Largest probability of a dropout; 0 without.
-        dropout_left: What all dropouts leave of a value that passes each of them; 1 without.
-        input_dropout: That of one before the first layer with weights; 0 without.
+        dropout_left: What all dropouts of a sequence of layers leave of a value; 1 without.
+        input_dropout: Probability of one before the first weights of a sequence; 0 without.
         batch_norms: How many batch normalisations there are.
         norms: How many normalisations of any kind.
         norms_by_batch: Whether a batch normalisation keeps no running statistics.
@@ -127,6 +127,7 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
     named = list(model.named_parameters())
     leaves = [m for m in model.modules() if not any(m.children())]
     weighted = [m for m in leaves if _is_weighted(m)]
+    in_order = _list_in_order(model)
     first = next((m for m in leaves if any(True for _ in m.parameters(recurse=False))), None)
     return Facts(
         optimizer=type(optimizer).__name__.lower(),
@@ -143,8 +144,11 @@ def collect_facts(model: nn.Module, optimizer: Any, loss_fn: Any, task: str | No
         ends_constant=bool(leaves) and _gives_a_constant(leaves[-1]),
         weight_layers=len(weighted),
         dropout=max((float(m.p) for m in leaves if isinstance(m, DROPOUT)), default=0.0),
-        dropout_left=math.prod(1 - float(m.p) for m in leaves if isinstance(m, DROPOUT)),
-        input_dropout=_find_input_dropout(leaves),
+        dropout_left=math.prod(1 - p for p in _list_dropouts(in_order)),
+        input_dropout=max(
+            _list_dropouts(takewhile(lambda m: not any(True for _ in m.parameters()), in_order)),
+            default=0.0,
+        ),
         batch_norms=sum(isinstance(m, BATCH_NORM) for m in leaves),
         norms=sum(isinstance(m, NORMS) for m in leaves),
         norms_by_batch=any(isinstance(m, BATCH_NORM) and m.running_mean is None for m in leaves),
@@ -219,9 +223,17 @@ def _measure_gates(module: nn.Module) -> float:
     return float(torch.stack(sizes).abs().max())
 
 
-def _find_input_dropout(leaves: Sequence[nn.Module]) -> float:
-    before = takewhile(lambda leaf: not _is_weighted(leaf), leaves)
-    return max((float(leaf.p) for leaf in before if isinstance(leaf, DROPOUT)), default=0.0)
+def _list_in_order(model: nn.Module) -> list[nn.Module]:
+    """The layers of a sequence in the order of their calls; of another model none are known."""
+    if not isinstance(model, nn.Sequential):
+        return []
+    parts = ([child] if not isinstance(child, nn.Sequential) else _list_in_order(child)
+             for child in model)  # fmt: skip
+    return [layer for part in parts for layer in part]
+
+
+def _list_dropouts(layers: Iterable[nn.Module]) -> list[float]:
+    return [float(layer.p) for layer in layers if isinstance(layer, DROPOUT)]
 
 
 def _gives_a_constant(module: nn.Module) -> bool:

@@ -30,9 +30,10 @@ class Modes:
         updates_read: Updates of the optimiser on the steps that were read.
         passes_per_update: Forward passes with gradients for each update of the optimiser.
         relapses: Occasions on which a pass in evaluation mode of other examples went before.
-        traced: Passes that were recorded for good in training mode.
+        traced: Occasions on which a pass was recorded for good in training mode.
         updates: Of the optimiser, so far; 0 where it does not tell.
         since_update: Steps told since the last of them.
+        longest_wait: The most steps told between two of them.
         piled_up: Backward passes since then, of those looked at, that added to what was there.
     """
 
@@ -47,6 +48,7 @@ class Modes:
     traced: int = 0
     updates: int = 0
     since_update: int = 0
+    longest_wait: int = 0
     piled_up: int = 0
 
 

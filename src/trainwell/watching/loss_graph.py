@@ -42,6 +42,7 @@ _SAME_VALUES = (
     "Unbind",
     "Split",
 )
+_PARTS = ("Select", "Slice", "Unbind", "Split", "Index", "Gather")
 _STAIRS = {
     "RoundBackward": "round",
     "FloorBackward": "floor",
@@ -84,6 +85,8 @@ class LossGraph:
         has_positions: Whether the loss itself gets a class for each of several positions.
         swapped: Whether the model's outputs are where the targets belong.
         adds_number: Whether something without a graph is added to the loss.
+        parted: Whether the loss itself gets a part of the outputs, cut out by an index.
+        alone: Whether no other term that is added to the loss depends on the outputs.
         stairs: Name of the first function on the way that has no slope, such as `"round"`.
     """
 
@@ -101,6 +104,8 @@ class LossGraph:
     has_positions: bool = False
     swapped: bool = False
     adds_number: bool = False
+    parted: bool = False
+    alone: bool = False
     stairs: str = ""
 
     @property
@@ -159,6 +164,8 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
         has_positions=_name(node) in ("NllLoss2DBackward", "NllLossNdBackward"),
         swapped=kind == "bce_logits" and node.next_functions[0][0] is None,
         adds_number=_adds_number(loss.grad_fn),
+        parted=_is_parted(_first_input(node)),
+        alone=end is not None and sum(_reaches(t, end) for t in _terms(loss.grad_fn)) == 1,
         stairs=stairs,
     )
 
@@ -222,6 +229,29 @@ def _adds_number(node: Any) -> bool:
         if _name(node) in _SUMS and len(terms) > 1 and None in terms:
             return True
         node = next((term for term in terms if term is not None), None)
+    return False
+
+
+def _terms(root: Any) -> list[Any]:
+    """What is added up in a loss."""
+    if _name(root) not in _SUMS:
+        return [root]
+    return [t for term, _ in root.next_functions if term is not None for t in _terms(term)]
+
+
+def _reaches(root: Any, end: Any) -> bool:
+    return any(node is end for node in _walk(root, 400))
+
+
+def _is_parted(node: Any) -> bool:
+    """Whether values are cut out on the way from what made them, past a log-softmax."""
+    while node is not None:
+        name = _name(node)
+        if any(word in name for word in _PARTS):
+            return True
+        if name != "LogSoftmaxBackward" and not any(word in name for word in _SAME_VALUES):
+            return False
+        node = _first_input(node)
     return False
 
 

@@ -13,7 +13,7 @@ ENOUGH = 4
 
 
 class MadeAnew:
-    """Parameters that take part in the loss of a step and are gone by a later one.
+    """Parameters that take part in the loss of a step and are gone when the next one is looked at.
 
     What a discriminator or a learned loss has lives on, though the watcher does not know it.
 
@@ -22,7 +22,7 @@ class MadeAnew:
         optimizer: Whose parameters are known too.
 
     Attributes:
-        count: Parameters that were gone.
+        count: The most parameters of one step that were gone.
     """
 
     def __init__(self, model: nn.Module, optimizer: Any) -> None:
@@ -37,6 +37,7 @@ class MadeAnew:
     def look(self, loss: Any) -> None:
         """One step was made with this loss, whose graph may be freed."""
         self.count = max(self.count, sum(known() is None for known in self._seen))
+        self._seen = []
         node = getattr(loss, "grad_fn", None)
         if node is None or self._looks >= ENOUGH:
             return
@@ -45,7 +46,7 @@ class MadeAnew:
         strangers = [p for p in taking_part if id(p) not in self._known]
         # A copy of the whole model, as in meta-learning, is made for its own sake.
         if len(strangers) < len(taking_part):
-            self._seen += [weakref.ref(parameter) for parameter in strangers]
+            self._seen = [weakref.ref(parameter) for parameter in strangers]
 
 
 def _find_parameters(root: Any) -> list[nn.Parameter]:

@@ -55,7 +55,7 @@ class Counts:
         in_training: Without gradients, in training mode.
         occasions: Updates after which such passes were made: one of a validation, many in a GAN.
         relapses: Of them, those after a single pass in evaluation mode, of other examples.
-        traced: Passes that `torch.jit.trace` recorded for good in training mode.
+        traced: Occasions on which `torch.jit.trace` recorded a pass in training mode.
     """
 
     with_gradient: int = 0
@@ -127,7 +127,7 @@ class HookedPasses:
         self.evaluated: tuple[Any, ...] | None = None
         self._model, self._forward, self._guard = model, forward, guard
         self._was_training = self._since_occasion = True
-        self._evaluated_since = 0
+        self._evaluated_since, self._traced_after = 0, -1
         self._armed = False
         self._root_hooks: list[Any] = []
         self._differing = [m for m in model.modules() if isinstance(m, DROPOUT | BATCH_NORM)]
@@ -173,7 +173,7 @@ class HookedPasses:
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.jit.is_tracing():
-            self.counts.traced += bool(self._differing) and self._is_training(module)
+            self._count_traced(module)
             return
         if not torch.is_grad_enabled():
             self._count_other(module, args)
@@ -186,9 +186,16 @@ class HookedPasses:
         if self._armed and not self._guard.has_given_up("layers"):
             self._guard("layers", self._forward.enter)
 
+    def _count_traced(self, module: nn.Module) -> None:
+        """Once after an update: a trace is checked by another one."""
+        is_new = self.counts.with_gradient != self._traced_after
+        if is_new and self._differing and self._is_training(module):
+            self.counts.traced += 1
+            self._traced_after = self.counts.with_gradient
+
     def _count_other(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A pass without gradients."""
-        same = _is_same(args, self.evaluated)
+        follows = _goes_on(args, self.evaluated)
         self.evaluated = args
         if not self._is_training(module):
             self.counts.in_evaluation += 1
@@ -197,7 +204,7 @@ class HookedPasses:
         self.counts.in_training += 1
         if self._since_occasion:
             self.counts.occasions += 1
-            self.counts.relapses += self._evaluated_since == 1 and not same
+            self.counts.relapses += self._evaluated_since == 1 and follows
         self._since_occasion = False
 
     def _is_training(self, module: nn.Module) -> bool:
@@ -306,10 +313,12 @@ def run_eagerly(model: nn.Module) -> contextlib.AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager")
 
 
-def _is_same(args: tuple[Any, ...], others: tuple[Any, ...] | None) -> bool:
-    """Whether two calls are of the same examples, as where several predictions are drawn."""
-    one, other = first_tensor(args), first_tensor(others)
-    return one is not None and other is not None and one.data_ptr() == other.data_ptr()
+def _goes_on(args: tuple[Any, ...], before: tuple[Any, ...] | None) -> bool:
+    """Whether a call is of the next batch after another call's: as many examples, but others."""
+    one, other = first_tensor(args), first_tensor(before)
+    if one is None or other is None or not one.ndim or one.shape != other.shape:
+        return False
+    return one.data_ptr() != other.data_ptr()
 
 
 def _read_autocast() -> tuple[str, torch.dtype] | None:

@@ -138,8 +138,10 @@ class OutputReading:
         whole_targets: Whether the targets are whole numbers of an integer type.
         slope: Correlation of that gradient with the outputs; for one output column only.
         pairing: Mean over examples, or positions, of the cosine between that gradient and the one
-            that their own targets ask for; 1 for most losses, 0 for other examples' targets.
-        moved: Examples, or positions, whose outputs have a gradient.
+            that their own classes ask for; 1 for most losses, near 0 for classes of others.
+        in_line: Share of them whose gradient lies on the line of that one, whatever its sign.
+        moved: Examples whose outputs have a gradient.
+        told: Examples that have a target.
         idle: Numbers of the columns of outputs `(N, C)` by which the loss has no gradient for any
             example.
     """
@@ -169,7 +171,9 @@ class OutputReading:
     whole_targets: bool = False
     slope: float = UNKNOWN
     pairing: float = UNKNOWN
+    in_line: float = UNKNOWN
     moved: float = UNKNOWN
+    told: float = UNKNOWN
     idle: frozenset[int] = frozenset()
 
 

@@ -107,7 +107,8 @@ class Watcher:
         self._rates: list[float] = []
         self._steps_in_eval = 0
         self._armed = False
-        self._updates_seen = self._update_count = self._updated_at = self._piled_up = 0
+        self._updates_seen = self._update_count = 0
+        self._updated_at = self._longest_wait = self._piled_up = 0
         self._passes: Passes = HookedPasses(model, self._forward, self._guard)
         if runs_compiled(model) if is_compiled is None else is_compiled:
             self._repeat_passes()
@@ -238,6 +239,7 @@ class Watcher:
     def _after_update(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         self._passes.is_fresh = True
         self._update_count += 1
+        self._longest_wait = max(self._longest_wait, self._count + 1 - self._updated_at)
         self._updated_at, self._piled_up = self._count + 1, 0
 
     # Readings
@@ -363,6 +365,7 @@ class Watcher:
                 traced=counts.traced,
                 updates=self._update_count,
                 since_update=self._count - self._updated_at if self._update_count else 0,
+                longest_wait=self._longest_wait,
                 piled_up=self._piled_up,
             ),
             graph=graph,

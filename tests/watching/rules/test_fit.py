@@ -17,7 +17,9 @@ from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.optim.muon import Muon
 from trainwell.watching.data_facts import DataFacts
 from trainwell.watching.facts import collect_facts
+from trainwell.watching.probing import Probe
 from trainwell.watching.readings import EpochReading
+from trainwell.watching.scores import Score
 
 X, Y = blobs()
 
@@ -235,7 +237,9 @@ def test_a_decay_that_is_apart_from_the_gradient_is_not_compared_with_it(
 def test_dropout_is_too_strong_on_the_inputs_and_where_it_adds_up(
     dropouts: dict[str, float], found: bool
 ) -> None:
-    assert ("over_regularised" in codes(stuck(facts=replace(FACTS, **dropouts)))) == found
+    scores = Probe(train=Score(1.0, 0.2), as_trained=Score(1.6, 0.2))
+    seen = stuck(facts=replace(FACTS, **dropouts), probe=scores)
+    assert ("over_regularised" in codes(seen)) == found
 
 
 def test_where_dropout_stands_is_read_off_the_model() -> None:
@@ -244,6 +248,19 @@ def test_where_dropout_stands_is_read_off_the_model() -> None:
     assert (facts.input_dropout, facts.dropout) == (0.3, 0.5)
     assert facts.dropout_left == pytest.approx(0.35)
     assert collect_facts(nn.Sequential(*layers[1:]), None, None, None).input_dropout == 0
+
+
+class Words(nn.Module):
+    """Its dropout is made first and used last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop, self.layer = nn.Dropout(0.5), nn.Linear(4, 2)
+
+
+def test_of_a_model_with_a_forward_of_its_own_the_order_is_unknown() -> None:
+    facts = collect_facts(Words(), None, None, None)
+    assert (facts.dropout, facts.input_dropout, facts.dropout_left) == (0.5, 0.0, 1.0)
 
 
 def test_weights_that_began_alike_and_shrink_are_not_called_over_regularised() -> None:

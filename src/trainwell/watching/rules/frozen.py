@@ -18,7 +18,8 @@ def judge_frozen(history: History) -> Iterable[Finding]:
             yield _report(history, [], "the optimiser never made a step")
     elif history.hidden:
         yield _report_hidden(history)
-    elif history.made_anew:
+    elif history.made_anew and history.probe is not None and history.probe.variation > 0.05:
+        # Heads and codes that the training itself makes for a while leave the model as it is.
         yield _report_made_anew(history)
     else:
         yield from _still(history)
@@ -76,8 +77,8 @@ def _report_made_anew(history: History) -> Finding:
         step=history.step,
         evidence={"parameters": history.made_anew},
         cause=f"{history.made_anew} parameters of the loss belong to neither the model nor the "
-        "optimiser and are gone at the next step: a layer is made anew in each forward pass, with "
-        "other random weights that nothing trains.",
+        "optimiser and are gone afterwards, and two passes of the same examples differ: a layer is "
+        "made anew in each forward pass, with other random weights that nothing trains.",
         remedy="Make layers in __init__ and call them in forward.",
         reference="PyTorch documentation of Module",
     )

@@ -88,11 +88,11 @@ def _cut_to_integers(history: History) -> Iterable[Finding]:
             "inputs were cut to a few values, as by a cast to integers.",
             "Keep inputs as floating point numbers from reading to model.",
         )  # fmt: skip
-    if data.cut_columns >= 0.4 and data.cut_columns * data.features >= 3:
+    if data.cut_columns >= 0.4 and data.cut_columns * data.features >= 3 and skill(history) < 0.95:
         yield _scale_finding(
             history, "warning", {"share_of_features": data.cut_columns},
-            f"{100 * data.cut_columns:.0f} % of the features are whole numbers about 0, with a "
-            "standard deviation of about 1: standardised features were cast to integers.",
+            f"{100 * data.cut_columns:.0f} % of the features are whole numbers with the shares "
+            "that a cast to integers leaves of standardised ones.",
             "Keep inputs as floating point numbers from reading to model.",
         )  # fmt: skip
     if not history.is_classification and data.commonest_target > 0.9 and _is_single(history):

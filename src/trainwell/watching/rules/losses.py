@@ -98,25 +98,25 @@ def _is_swapped(history: History) -> bool:
     return history.graph is not None and history.graph.swapped
 
 
-def _pulls(history: History) -> bool:
-    """Whether the loss gets the outputs as they are and pulls each towards its target."""
-    graph = history.graph
-    return graph is not None and graph.direct and graph.kind in _PULLING
-
-
 def _pulls_elsewhere(history: History) -> bool:
     """Whether the gradient by an example's outputs has nothing to do with its class.
 
-    A loss may see classes that are shifted against those that are told, and learn them well; one of
-    numbers may have other targets altogether, such as the noise of a diffusion.
+    A loss may see classes that are shifted against those that are told, which takes an index, and
+    one of numbers may have other targets altogether, such as the noise of a diffusion.
     """
-    of_classes = _kind(history) not in LOSSES_OF_NUMBERS
-    return _pulls(history) and of_classes and abs(pairing(history)) < 0.3 and skill(history) < 0.5
+    graph = history.graph
+    if graph is None or graph.kind not in ("cross_entropy", "nll"):
+        return False
+    whole = graph.direct and not graph.parted
+    weighted = middle(o.in_line for o in history.outputs[:8]) > 0.5
+    return whole and not weighted and abs(pairing(history)) < 0.3 and skill(history) < 0.5
 
 
 def _looks_at_one_example(history: History) -> bool:
+    graph = history.graph
     known = [o for o in history.outputs[:8] if math.isfinite(o.moved) and o.rows >= 8]
-    return _pulls(history) and len(known) >= 5 and all(o.moved <= 1 for o in known)
+    pulls = graph is not None and graph.direct and graph.kind in _PULLING
+    return pulls and len(known) >= 5 and all(o.moved == 1 and o.told >= 8 for o in known)
 
 
 def _aims_at_the_commonest(history: History) -> bool:

@@ -108,13 +108,13 @@ def _trains_in_evaluation(history: History) -> Finding | None:
 
 
 def _is_traced(history: History) -> Finding | None:
-    if history.modes.traced < 2:  # one may have counted operations
+    if history.modes.traced < 2:  # a single one may have counted operations
         return None
     return Finding(
         code="eval_mode_bug",
         severity="warning",
         step=history.step,
-        evidence={"traced_passes": history.modes.traced},
+        evidence={"traces": history.modes.traced},
         cause=f"The model was traced in training mode, so {_differing(history)} stays active in "
         "the traced copy whatever its mode.",
         remedy="Call model.eval() before torch.jit.trace().",

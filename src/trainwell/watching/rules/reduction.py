@@ -38,7 +38,7 @@ def judge_reduction(history: History) -> Iterable[Finding]:
         or (summed and not adaptive and (ratio > 0.05 or rate >= 0.005))
         or (divided and not adaptive and skill(history) < 0.95)
     )
-    rows = known[-1].rows if known else 0
+    rows = known[-1].rows
     what = "summed over the batch, not averaged" if summed else "averaged over the batch twice"
     yield Finding(
         code="loss_reduction",

@@ -94,16 +94,13 @@ def _suspect_shrunk_weights(history: History) -> Suspicion:
 
 def _suspect_dropout(history: History) -> Suspicion:
     facts, probe, data = history.facts, history.probe, history.data
-    costs = (
-        probe is None
-        or not math.isfinite(probe.as_trained.loss)
-        or probe.as_trained.loss > 1.2 * probe.train.loss
-        or skill(history) < 0.3
-    )
+    is_seen = probe is not None and probe.as_trained.loss > 1.2 * probe.train.loss
+    unknown = probe is None or not math.isfinite(probe.as_trained.loss)
     below = data is not None and data.neighbours - accuracy(history) > 0.05
     many = facts.dropout >= 0.5 and facts.dropout_left < 0.2
-    strong = facts.dropout >= 0.75 or facts.input_dropout >= 0.5 or many
-    if not (strong and costs and (is_poor(history) or below)):
+    strong = facts.dropout >= 0.75 and (is_seen or unknown or skill(history) < 0.3)
+    strong = strong or (is_seen and (facts.input_dropout >= 0.5 or many))
+    if not (strong and (is_poor(history) or below)):
         return None
     if facts.input_dropout >= 0.5:
         return (

@@ -39,7 +39,7 @@ def _piled_up_gradients(history: History) -> Iterable[Finding]:
     modes = history.modes
     waited, updates = modes.since_update, modes.updates
     usual = (modes.steps - waited) / updates if updates else 0.0
-    if modes.piled_up < 30 or waited < 5 * usual:
+    if modes.piled_up < 30 or updates < 10 or waited < max(60, 5 * usual, 3 * modes.longest_wait):
         return
     yield Finding(
         code="missing_zero_grad",
@@ -114,8 +114,8 @@ def _cut_in_steps(history: History) -> Iterable[Finding]:
         where=", ".join(name for name in history.detached if name),
         step=history.step,
         evidence={"cuts_in_one_pass": times},
-        cause=f"In one forward pass a layer's values are cut from their graph {times} times before "
-        "they go on into weights: no step of it learns what a later one needs.",
+        cause=f"In one forward pass the state of a recurrent cell is cut from its graph {times} "
+        "times, at most of its steps: no step learns what a later one needs.",
         remedy="Detach the state between sequences, or every few dozen steps, not at each step.",
         reference="Williams & Peng 1990 (truncated backpropagation through time)",
     )
