@@ -19,8 +19,8 @@ from tests.watching.programs import (
     stripes,
     waves,
 )
-from tests.watching.rules.histories import INPUTS, codes, history, readings
-from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
+from tests.watching.rules.histories import INPUTS, codes, history, readings, stuck
+from tests.watching.rules.twins import Twins, assert_named, assert_silent
 from trainwell.watching.data_facts import DataFacts, look_at_data
 
 BLOBS = blobs()
@@ -143,15 +143,18 @@ def test_pixels_from_zero_to_one_are_no_fault() -> None:
     assert codes(history(readings=readings(inputs=pixels))) == []
 
 
-def test_standardised_features_that_were_cast_to_integers_are_named() -> None:
-    x, y = blobs(features=6)
-    x = (x - x.mean(0)) / x.std(0)
-    found = {
-        name: [f.code for f in find(Program(lambda: mlp(6, 5), data, give=True, epochs=6))]
-        for name, data in {"cut": (x.long().float(), y), "whole": (x, y)}.items()
-    }
-    assert "dtype_scale" in found["cut"]
-    assert "dtype_scale" not in found["whole"]
+@pytest.mark.parametrize("rounds", [False, True])
+def test_standardised_features_that_were_cast_to_integers_are_known(rounds: bool) -> None:
+    x = torch.randn(800, 12, generator=torch.Generator().manual_seed(1))
+    cut = x.round() if rounds else x.trunc()
+    assert look_at_data((cut, None), None, classes=False).cut_columns > 0.8
+    assert look_at_data((x, None), None, classes=False).cut_columns == 0
+
+
+def test_features_that_were_cast_to_integers_are_a_fault_where_little_is_learned() -> None:
+    data = DataFacts(examples=400, features=12, cut_columns=0.9)
+    assert "dtype_scale" in codes(stuck(data=data))
+    assert "dtype_scale" not in codes(history(data=data))
 
 
 @pytest.mark.parametrize("low", [0.0, -1.0])
