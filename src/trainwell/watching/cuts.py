@@ -10,6 +10,7 @@ from torch import Tensor
 from trainwell.tracing.tensors import iterate_tensors
 
 MOSTLY = 0.6
+"""Share of a cell's steps; a state that is cut at each second one is meant to be."""
 
 
 class Cuts:

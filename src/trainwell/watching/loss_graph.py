@@ -86,6 +86,7 @@ class LossGraph:
         swapped: Whether the model's outputs are where the targets belong.
         adds_number: Whether something without a graph is added to the loss.
         parted: Whether the loss itself gets a part of the outputs, cut out by an index.
+        terms: What is added up in the loss, numbers without a graph apart.
         alone: Whether no other term that is added to the loss depends on the outputs.
         stairs: Name of the first function on the way that has no slope, such as `"round"`.
     """
@@ -105,6 +106,7 @@ class LossGraph:
     swapped: bool = False
     adds_number: bool = False
     parted: bool = False
+    terms: int = 1
     alone: bool = False
     stairs: str = ""
 
@@ -138,7 +140,7 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
     node, around = _find_loss(loss.grad_fn)
     if node is None:
         return replace(_read_unnamed(loss, around, custom), stairs=stairs)
-    kind = _LOSSES[_name(node)]
+    kind, terms = _LOSSES[_name(node)], _terms(loss.grad_fn)
     end = _output_node(outputs)
     inner, expanded = _skip_same(_first_input(node))
     direct = end is not None and inner is end
@@ -165,7 +167,8 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
         swapped=kind == "bce_logits" and node.next_functions[0][0] is None,
         adds_number=_adds_number(loss.grad_fn),
         parted=_is_parted(_first_input(node)),
-        alone=end is not None and sum(_reaches(t, end) for t in _terms(loss.grad_fn)) == 1,
+        terms=len(terms),
+        alone=end is not None and sum(_reaches(term, end) for term in terms) == 1,
         stairs=stairs,
     )
 
@@ -198,6 +201,7 @@ def _read_unnamed(loss: Tensor, around: tuple[str, ...], custom: tuple[str, ...]
         reduction=reduction,
         custom=custom,
         adds_number=_adds_number(loss.grad_fn),
+        terms=len(_terms(loss.grad_fn)),
     )
 
 

@@ -195,8 +195,7 @@ class HookedPasses:
 
     def _count_other(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A pass without gradients."""
-        follows = _goes_on(args, self.evaluated)
-        self.evaluated = args
+        before, self.evaluated = self.evaluated, args
         if not self._is_training(module):
             self.counts.in_evaluation += 1
             self._evaluated_since += 1
@@ -204,7 +203,7 @@ class HookedPasses:
         self.counts.in_training += 1
         if self._since_occasion:
             self.counts.occasions += 1
-            self.counts.relapses += self._evaluated_since == 1 and follows
+            self.counts.relapses += self._evaluated_since == 1 and _goes_on(args, before)
         self._since_occasion = False
 
     def _is_training(self, module: nn.Module) -> bool:
@@ -318,7 +317,7 @@ def _goes_on(args: tuple[Any, ...], before: tuple[Any, ...] | None) -> bool:
     one, other = first_tensor(args), first_tensor(before)
     if one is None or other is None or not one.ndim or one.shape != other.shape:
         return False
-    return one.data_ptr() != other.data_ptr()
+    return not torch.equal(one, other)
 
 
 def _read_autocast() -> tuple[str, torch.dtype] | None:

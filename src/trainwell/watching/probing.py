@@ -13,6 +13,7 @@ from trainwell.watching.bounds import share_at_bound
 from trainwell.watching.consistency import measure_foresight, measure_variation
 from trainwell.watching.derivatives import check_derivative
 from trainwell.watching.evaluation_calls import NOTHING_HEARD, EvaluationCalls, listen_in_evaluation
+from trainwell.watching.facts import BATCH_NORM
 from trainwell.watching.scores import ROWS, UNKNOWN, Score, score
 from trainwell.watching.time_gradients import compare_times
 from trainwell.watching.twins import count_twins
@@ -31,6 +32,7 @@ class Probe:
         as_trained: On some of them, in training mode.
         on_train: On the training data given, in evaluation mode.
         valid: On validation examples, in evaluation mode.
+        valid_at_first: On them with the running statistics that batch norms begin with.
         derivative_error: Relative error of a directional derivative from the backward pass,
             against a centred difference; not-a-number where it was not looked at.
         numeric_derivative: That difference.
@@ -48,6 +50,7 @@ class Probe:
     as_trained: Score = UNKNOWN
     valid: Score = UNKNOWN
     on_train: Score = UNKNOWN
+    valid_at_first: Score = UNKNOWN
     derivative_error: float = math.nan
     numeric_derivative: float = math.nan
     time_ratio: float = math.nan
@@ -111,4 +114,15 @@ def probe(
         if check_gradient:
             error, numeric = check_derivative(replica, x, y, loss_fn)
             found = replace(found, derivative_error=error, numeric_derivative=numeric)
+        valid = given[1]
+        if valid is not None and valid[1] is not None and _begin_anew(replica):
+            found = replace(found, valid_at_first=score(replica, valid[0], valid[1], kind))
     return found
+
+
+def _begin_anew(model: nn.Module) -> bool:
+    """Gives batch norms the running statistics that they begin with; whether there are any."""
+    norms = [m for m in model.modules() if isinstance(m, BATCH_NORM) and m.track_running_stats]
+    for norm in norms:
+        norm.reset_running_stats()
+    return bool(norms)

@@ -32,11 +32,13 @@ class _Witness:
 
     Attributes:
         parameter: That has a hook.
+        version: How often its values had been written to when it was taken.
         passes: Backward passes seen.
         kept: The largest number of the gradient that was there, where there was one.
     """
 
     parameter: nn.Parameter
+    version: int = 0
     passes: int = 0
     kept: list[Tensor] = field(default_factory=list[Tensor])
 
@@ -103,7 +105,7 @@ class UpdateProbe:
             self._handles.append(
                 self._optimizer.register_step_post_hook(self._hear(self._after_step))
             )
-        self._witnesses = [_Witness(parameter) for parameter in self._choose_witnesses()]
+        self._witnesses = [_Witness(p, p._version) for p in self._choose_witnesses()]
         for witness in self._witnesses:
             self._handles.append(witness.parameter.register_hook(self._hear(witness.look)))
 
@@ -132,8 +134,14 @@ class UpdateProbe:
         return torch.stack(kept).max() if kept else False
 
     def count_kept(self) -> int:
-        """Backward passes since it was armed that found a gradient and added to it."""
-        return max((len(witness.kept) for witness in self._witnesses), default=0)
+        """Backward passes since it was armed that found a gradient and added to it.
+
+        None where something else moves the parameters, such as another optimiser.
+        """
+        kept = [torch.stack(w.kept) for w in self._witnesses if w.kept]
+        if not kept or any(w.parameter._version != w.version for w in self._witnesses):
+            return 0
+        return max(int((sizes > 0).sum()) for sizes in kept)
 
     def _hear(self, function: Callable[..., None]) -> Callable[..., None]:
         """A hook that never fails."""

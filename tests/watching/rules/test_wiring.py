@@ -15,9 +15,12 @@ import trainwell as tw
 from tests.watching.programs import Program, adam, blobs, echoes, mlp, sgd, waves
 from tests.watching.rules.histories import codes, history, readings, stuck
 from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
+from trainwell.watching.guard import Guard
 from trainwell.watching.history import Modes
+from trainwell.watching.ledger import Ledger
 from trainwell.watching.loss_graph import LossGraph
 from trainwell.watching.probing import Probe
+from trainwell.watching.updates import UpdateProbe
 
 BLOBS = blobs()
 HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
@@ -251,6 +254,13 @@ CASES = {
         Program(lambda: Reader(cuts=True), echoes(600), optimizer=adam(1e-2), epochs=10),
         Program(lambda: Reader(cuts=False), echoes(600), optimizer=adam(1e-2), epochs=16),
     ),
+    "an output that a sum of terms counts twice": Twins(
+        "wrong_loss",
+        Program(lambda: mlp(4, 2), TWO, lambda o, y: sum([squares(o, y)[1], squares(o, y)[1]]),
+                adam(1e-2), epochs=8, tell="all"),
+        Program(lambda: mlp(4, 2), TWO, lambda o, y: sum([squares(o, y)[0], squares(o, y)[1]]),
+                adam(1e-2), epochs=8, tell="all"),
+    ),
     "a loss that is added as a number": Twins(
         "detach_inplace",
         Program(lambda: mlp(4, 2), TWO, lambda o, y: squares(o, y)[0].item() + squares(o, y)[1],
@@ -327,6 +337,11 @@ def test_a_layer_that_never_ran_has_no_gradient_and_is_no_cut() -> None:
     assert "detach_inplace" not in codes(stuck(readings=cut, called=frozenset(("2", "4"))))
 
 
+def test_an_optimiser_whose_updates_were_not_read_made_them_all_the_same() -> None:
+    rare = history(readings=(), modes=Modes(steps=400, updates=2))
+    assert "frozen_params" not in codes(rare)
+
+
 @pytest.mark.parametrize(("steps", "found"), [(99, False), (100, True)])
 def test_an_optimiser_that_never_made_a_step_is_named_after_a_hundred(
     steps: int, found: bool
@@ -356,6 +371,37 @@ def test_straight_through_estimators_and_cuts_every_few_steps_are_meant(
 ) -> None:
     program = Program(make, echoes(600), optimizer=adam(1e-2), epochs=3)
     assert "detach_inplace" not in [finding.code for finding in find(program)]
+
+
+def test_gradients_that_are_zeroed_for_another_optimiser_do_not_pile_up() -> None:
+    torch.manual_seed(0)
+    model = mlp(20, 5)
+    first = torch.optim.Adam(model.parameters(), lr=1e-3)
+    second = torch.optim.SGD(model.parameters(), lr=0.05)
+    watcher = tw.watch(model, first, on_finding=lambda finding: None)
+    for step in range(600):
+        rows = slice(step % 12 * 50, step % 12 * 50 + 50)
+        used = first if step < 60 else second
+        used.zero_grad(set_to_none=False)
+        loss = functional.cross_entropy(model(BLOBS[0][rows]), BLOBS[1][rows])
+        loss.backward()
+        used.step()
+        watcher.step(loss)
+    assert "missing_zero_grad" not in [finding.code for finding in watcher.findings()]
+
+
+def test_zeroed_gradients_are_not_counted_as_kept() -> None:
+    model = mlp(20, 5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for zeroes, count in ((True, 0), (False, 5)):
+        updates = UpdateProbe(model, optimizer, Ledger(), Guard())
+        functional.cross_entropy(model(BLOBS[0]), BLOBS[1]).backward()
+        updates.arm(0, True)
+        for _ in range(5):
+            if zeroes:
+                optimizer.zero_grad(set_to_none=False)
+            functional.cross_entropy(model(BLOBS[0]), BLOBS[1]).backward()
+        assert updates.count_kept() == count
 
 
 @pytest.mark.parametrize("clears", [True, False])

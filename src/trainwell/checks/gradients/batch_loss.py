@@ -20,6 +20,7 @@ from trainwell.nn.objective import OwnObjective
 BURN_IN_RATE = 1e-3
 """By which each weight moves: away from special values such as zero, and not far."""
 USUAL_FAN_IN = 1024
+"""Inputs of a unit up to which that moves its output by little."""
 
 Penalty = Callable[[nn.Module], Tensor]
 

@@ -14,7 +14,7 @@ from trainwell.watching.rules.evidence import is_poor
 def judge_frozen(history: History) -> Iterable[Finding]:
     """Parameters that should be trained and stay as they were."""
     if sum(bool(r.parameters) for r in history.readings) < 3:
-        if history.modes.steps >= 100 and not history.modes.updates_read:
+        if history.modes.steps >= 100 and not (history.modes.updates_read or history.modes.updates):
             yield _report(history, [], "the optimiser never made a step")
     elif history.hidden:
         yield _report_hidden(history)

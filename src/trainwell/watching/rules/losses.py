@@ -189,10 +189,12 @@ def _leaves_out(history: History) -> Iterable[Finding]:
     idle = frozenset.intersection(*(o.idle for o in known)) if len(known) >= 5 else frozenset()
     if not idle or history.class_counts:
         return
-    cut = history.graph is not None and history.graph.adds_number
-    why = (
-        "what is added for them is a number without a graph" if cut else "the loss leaves them out"
-    )
+    graph, columns = history.graph, known[0].columns
+    # With a term for each output, the number is only the one that sum() begins with.
+    cut = graph is not None and graph.adds_number and graph.terms < columns
+    why = "the loss leaves them out"
+    if cut:
+        why += ", or what it adds for them is a number without a graph"
     remedy = "Let each output enter the loss once; look for an index that is written twice."
     if cut:
         remedy = "Add the other loss as a tensor: take item(), detach() or no_grad() away from it."
@@ -200,8 +202,8 @@ def _leaves_out(history: History) -> Iterable[Finding]:
         code="detach_inplace" if cut else "wrong_loss",
         severity="warning",
         step=history.step,
-        evidence={"outputs": known[0].columns, "without_gradient": len(idle)},
-        cause=f"{len(idle)} of {known[0].columns} outputs have no gradient for any example: {why}, "
+        evidence={"outputs": columns, "without_gradient": len(idle)},
+        cause=f"{len(idle)} of {columns} outputs have no gradient for any example: {why}, "
         "and nothing is learned for them.",
         remedy=remedy,
         reference="Bishop 1995, chapter 6",

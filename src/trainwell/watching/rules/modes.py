@@ -124,7 +124,8 @@ def _is_traced(history: History) -> Finding | None:
 
 def _relapses(history: History) -> Finding | None:
     modes = history.modes
-    if modes.relapses < 2 or modes.relapses < 0.5 * modes.occasions:
+    # Batch norm may be given statistics of the training batches, in training mode.
+    if history.facts.batch_norms or modes.relapses < max(2, 0.5 * modes.occasions):
         return None
     return Finding(
         code="eval_mode_bug",
@@ -178,7 +179,10 @@ def _validates_otherwise(history: History) -> Iterable[Finding]:
     same_weights = last.step == history.modes.steps
     if not same_weights or not told > 1.5 * own or told - own < 0.1 * history.chance:
         return
-    code, why, remedy = _explain_validation(history)
+    explained = _explain_validation(history, told)
+    if explained is None:
+        return
+    code, why, remedy = explained
     yield Finding(
         code=code,
         severity="warning",
@@ -191,8 +195,8 @@ def _validates_otherwise(history: History) -> Iterable[Finding]:
     )
 
 
-def _explain_validation(history: History) -> tuple[Code, str, str]:
-    """Code, reason and remedy of a validation that differs from evaluation mode."""
+def _explain_validation(history: History, told: float) -> tuple[Code, str, str] | None:
+    """Code, reason and remedy of a validation that differs from evaluation mode, if it is known."""
     facts, modes = history.facts, history.modes
     keeps = (
         "Keep running statistics (track_running_stats=True) and call model.eval() before the "
@@ -201,9 +205,12 @@ def _explain_validation(history: History) -> tuple[Code, str, str]:
     if facts.batch_norms and facts.norms_by_batch and not modes.occasions:
         why = "batch norm keeps no running statistics, so each prediction depends on its batch"
         return "batchnorm_misuse", why, keeps
-    without_own = not (modes.passes_in_eval or modes.occasions) and modes.passes_per_update < 1.02
-    if facts.batch_norms and without_own:
-        why = "it uses a copy of the model, which has other running statistics of batch norm"
-        return "batchnorm_misuse", why, "Copy the whole state_dict(), buffers too."
-    why = "its passes were made in training mode, or in batches that change the predictions"
-    return "eval_mode_bug", why, keeps
+    if modes.passes_in_eval or modes.occasions or modes.passes_per_update > 1.02:
+        why = "its passes were made in training mode, or in batches that change the predictions"
+        return "eval_mode_bug", why, keeps
+    # Another copy is validated, whose weights may be averages and lag behind.
+    first = history.probe.valid_at_first.loss if history.probe is not None else math.nan
+    if not abs(told - first) < 0.05 * first:
+        return None
+    why = "it uses a copy whose batch norms have the running statistics that they began with"
+    return "batchnorm_misuse", why, "Copy the whole state_dict(), buffers too."
