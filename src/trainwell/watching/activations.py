@@ -84,6 +84,7 @@ class ForwardProbe:
         self.spent = 0.0
         self.called: set[str] = set()
         self.detached: dict[str, int] = {}
+        self.straight_through = False
         self.repeated_cuts = 0
         self._cuts = Cuts()
         self.lines: dict[tuple[str, str], str] = {}
@@ -154,6 +155,8 @@ class ForwardProbe:
         """One torch function was called inside of the model."""
         if function is Tensor.detach or function == _READ_DATA:
             if args[0].requires_grad and not isinstance(args[0], nn.Parameter):
+                # What is cut from x + (f(x) - x).detach() is the difference (Bengio et al. 2013).
+                self.straight_through |= _is_difference(args[0])
                 self.detached[self._layer] = self.detached.get(self._layer, 0) + 1
                 self._note_line(CUT, self._layer)
                 if isinstance(result, Tensor):
@@ -302,3 +305,7 @@ def _thin(values: Tensor) -> Tensor:
     values = values.detach()
     stride = -(-values.numel() // MAX_VALUES)
     return values[:: min(stride, len(values))] if stride > 1 else values
+
+
+def _is_difference(values: Tensor) -> bool:
+    return values.grad_fn is not None and values.grad_fn.name().startswith("SubBackward")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from trainwell.tracing.origin import Origin
@@ -96,6 +97,7 @@ class History:
         eval_inputs: `(mean, standard deviation)` of inputs of passes without gradients.
         called: Layers with weights whose forward pass ran with gradients.
         detached: Layers after which a tensor was cut from its graph.
+        straight_through: Whether a difference was, as in a straight-through estimator.
         repeated_cuts: How often in one pass that happened after the same layer, to what the next
             weights got.
         made_anew: Parameters of the first losses that belong to nobody and were gone later.
@@ -121,6 +123,7 @@ class History:
     eval_inputs: Sequence[tuple[float, float]] = ()
     called: frozenset[str] = frozenset()
     detached: tuple[str, ...] = ()
+    straight_through: bool = False
     repeated_cuts: int = 0
     made_anew: int = 0
     lines: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
@@ -141,8 +144,13 @@ class History:
 
     @cached_property
     def trend(self) -> Trend:
-        """Of the losses."""
-        return measure_trend([loss for _, loss in self.losses], self.chance)
+        """Of the losses; where several are added up, its level is that of the outputs alone."""
+        trend = measure_trend([loss for _, loss in self.losses], self.chance)
+        known = [o.standard_loss for o in self.late_outputs() if math.isfinite(o.standard_loss)]
+        several = self.graph is not None and self.graph.losses > 1
+        if not (several and known and self._standard_chance > 0):
+            return trend
+        return replace(trend, level=statistics.median(known) / self._standard_chance)
 
     @cached_property
     def outputs(self) -> list[OutputReading]:
@@ -207,6 +215,8 @@ class History:
         if kind in ("cross_entropy", "nll", "bce", "bce_logits", "custom_cross_entropy"):
             if len(counts) > 1 and sum(counts) > 0:
                 return _entropy(counts)
+            if graph is not None and graph.far:
+                return math.nan
             columns = max((o.columns for o in self.outputs), default=0)
             if kind in ("bce", "bce_logits"):
                 return math.log(2)

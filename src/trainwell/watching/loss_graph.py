@@ -43,6 +43,7 @@ _SAME_VALUES = (
     "Split",
 )
 _PARTS = ("Select", "Slice", "Unbind", "Split", "Index", "Gather")
+_PICKS = ("IndexBackward", "GatherBackward")
 _STAIRS = {
     "RoundBackward": "round",
     "FloorBackward": "floor",
@@ -50,6 +51,7 @@ _STAIRS = {
     "TruncBackward": "trunc",
     "SignBackward": "sign",
 }
+_PRODUCTS = ("AddmmBackward", "MmBackward", "BmmBackward", "ConvolutionBackward")
 _SUMS = ("AddBackward", "SubBackward")
 _MULTIPLES = (*_SUMS, "MulBackward", "DivBackward", "NegBackward")
 _ACTIVATIONS = {
@@ -86,7 +88,11 @@ class LossGraph:
         swapped: Whether the model's outputs are where the targets belong.
         adds_number: Whether something without a graph is added to the loss.
         parted: Whether the loss itself gets a part of the outputs, cut out by an index.
+        picked: Whether that part is one output an example, picked by an index of its own.
         terms: What is added up in the loss, numbers without a graph apart.
+        losses: How many of these hold a known loss.
+        far: Whether the outputs are multiplied by matrices before the loss gets them, as by another
+            network's.
         alone: Whether no other term that is added to the loss depends on the outputs.
         stairs: Name of the first function on the way that has no slope, such as `"round"`.
     """
@@ -106,7 +112,10 @@ class LossGraph:
     swapped: bool = False
     adds_number: bool = False
     parted: bool = False
+    picked: bool = False
     terms: int = 1
+    losses: int = 0
+    far: bool = False
     alone: bool = False
     stairs: str = ""
 
@@ -166,8 +175,11 @@ def read_loss_graph(loss: Any, outputs: Any = None) -> LossGraph | None:
         has_positions=_name(node) in ("NllLoss2DBackward", "NllLossNdBackward"),
         swapped=kind == "bce_logits" and node.next_functions[0][0] is None,
         adds_number=_adds_number(loss.grad_fn),
-        parted=_is_parted(_first_input(node)),
+        parted=_find_part(_first_input(node)) is not None,
+        picked=_is_picked(_first_input(node)),
         terms=len(terms),
+        losses=sum(_find_loss(term)[0] is not None for term in terms[:20]),
+        far=not direct and end is not None and _is_far(node, end),
         alone=end is not None and sum(_reaches(term, end) for term in terms) == 1,
         stairs=stairs,
     )
@@ -247,15 +259,39 @@ def _reaches(root: Any, end: Any) -> bool:
     return any(node is end for node in _walk(root, 400))
 
 
-def _is_parted(node: Any) -> bool:
-    """Whether values are cut out on the way from what made them, past a log-softmax."""
+def _is_far(root: Any, end: Any) -> bool:
+    """Whether there are products of matrices on the way from a node to the outputs."""
+    queue, seen = [(root, False)], set[tuple[Any, bool]]()
+    while queue and len(seen) < 400:
+        node, multiplied = queue.pop(0)
+        if node is end:
+            return multiplied
+        multiplied = multiplied or _name(node) in _PRODUCTS
+        following = [(n, multiplied) for n, _ in node.next_functions if n is not None]
+        queue += [found for found in following if found not in seen]
+        seen.update(following)
+    return False
+
+
+def _find_part(node: Any) -> Any:
+    """What cuts values out on the way from what made them, past a log-softmax."""
     while node is not None:
         name = _name(node)
         if any(word in name for word in _PARTS):
-            return True
+            return node
         if name != "LogSoftmaxBackward" and not any(word in name for word in _SAME_VALUES):
-            return False
+            return None
         node = _first_input(node)
+    return None
+
+
+def _is_picked(node: Any) -> bool:
+    """Whether an index for each example picks its values, as `gather` does."""
+    part = _find_part(node)
+    while part is not None:
+        if _name(part) in _PICKS:
+            return True
+        part = _find_part(_first_input(part))
     return False
 
 

@@ -32,13 +32,11 @@ class _Witness:
 
     Attributes:
         parameter: That has a hook.
-        version: How often its values had been written to when it was taken.
         passes: Backward passes seen.
         kept: The largest number of the gradient that was there, where there was one.
     """
 
     parameter: nn.Parameter
-    version: int = 0
     passes: int = 0
     kept: list[Tensor] = field(default_factory=list[Tensor])
 
@@ -82,6 +80,7 @@ class UpdateProbe:
         self.updates = 0
         self.without_gradient: dict[int, tuple[int, ...]] = {}
         self._witnesses: list[_Witness] = []
+        self._versions: list[int] = []
 
     @property
     def can_wait(self) -> bool:
@@ -98,6 +97,7 @@ class UpdateProbe:
         self._fresh = fresh
         self.step, self.updates = step, 0
         self._before = None
+        self._versions = self._count_writes()
         if self.can_wait:
             self._handles.append(
                 self._optimizer.register_step_pre_hook(self._hear(self._before_step))
@@ -105,7 +105,7 @@ class UpdateProbe:
             self._handles.append(
                 self._optimizer.register_step_post_hook(self._hear(self._after_step))
             )
-        self._witnesses = [_Witness(p, p._version) for p in self._choose_witnesses()]
+        self._witnesses = [_Witness(parameter) for parameter in self._choose_witnesses()]
         for witness in self._witnesses:
             self._handles.append(witness.parameter.register_hook(self._hear(witness.look)))
 
@@ -139,9 +139,13 @@ class UpdateProbe:
         None where something else moves the parameters, such as another optimiser.
         """
         kept = [torch.stack(w.kept) for w in self._witnesses if w.kept]
-        if not kept or any(w.parameter._version != w.version for w in self._witnesses):
+        if not kept or self._versions != self._count_writes():
             return 0
         return max(int((sizes > 0).sum()) for sizes in kept)
+
+    def _count_writes(self) -> list[int]:
+        """How often the values of each parameter were written to."""
+        return [tracked.parameter._version for tracked in self.tracked]
 
     def _hear(self, function: Callable[..., None]) -> Callable[..., None]:
         """A hook that never fails."""

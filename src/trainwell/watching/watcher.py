@@ -375,6 +375,7 @@ class Watcher:
             eval_inputs=recorder.eval_inputs,
             called=frozenset(self._forward.called),
             detached=tuple(self._forward.detached),
+            straight_through=self._forward.straight_through,
             repeated_cuts=self._forward.repeated_cuts,
             made_anew=self._made_anew.count,
             lines=self._forward.lines,

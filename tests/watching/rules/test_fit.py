@@ -272,3 +272,29 @@ def test_weights_that_began_alike_and_shrink_are_not_called_over_regularised() -
     assert "over_regularised" in codes(stuck(readings=shrunk))
     alike = stuck(readings=shrunk, facts=replace(FACTS, twins=0.9))
     assert "over_regularised" not in codes(alike)
+
+
+class Quantised(nn.Module):
+    """The nearest of some codes, and the loss of codes and encodings (van den Oord et al. 2017)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode, self.decode = nn.Linear(8, 16), nn.Linear(16, 8)
+        self.codes = nn.Embedding(32, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        encoded = self.encode(x)
+        code = self.codes(torch.cdist(encoded, self.codes.weight).argmin(1))
+        outputs = self.decode(encoded + (code - encoded).detach())
+        outputs.penalty = functional.mse_loss(code, encoded.detach())  # pyright: ignore
+        outputs.penalty += 0.25 * functional.mse_loss(encoded, code.detach())
+        return outputs
+
+
+def test_losses_beside_the_first_are_no_penalties() -> None:
+    x = torch.randn(400, 8, generator=torch.Generator().manual_seed(0))
+    program = Program(
+        Quantised, (x, x), lambda o, y: functional.mse_loss(o, y) + getattr(o, "penalty", 0.0),
+        adam(3e-3), epochs=20, tell="all",
+    )  # fmt: skip
+    assert not {"over_regularised", "detach_inplace"} & {f.code for f in find(program)}

@@ -16,7 +16,7 @@ from tests.watching.rules.twins import Twins, assert_named, assert_silent, find
 from trainwell.nn.losses import Loss
 from trainwell.watching.batch_readings import read_outputs
 from trainwell.watching.ledger import Ledger
-from trainwell.watching.loss_graph import LossGraph
+from trainwell.watching.loss_graph import LossGraph, read_loss_graph
 
 BLOBS, WAVES = blobs(), waves()
 HEALTHY = Program(lambda: mlp(20, 5), BLOBS, epochs=6)
@@ -382,3 +382,26 @@ def test_a_batch_of_which_each_example_has_one_label_is_no_loss_of_one_example()
         optimizer.step()
         watcher.step(loss, inputs=SIGNS[0][rows], outputs=outputs, targets=targets)
     assert [finding.code for finding in watcher.findings() if finding.severity != "note"] == []
+
+
+def value_of_action(outputs: Tensor, actions: Tensor) -> Tensor:
+    """Each action is worth its number, and only that of the action taken is known."""
+    taken = outputs.gather(1, actions[:, None])[:, 0]
+    return functional.smooth_l1_loss(taken, actions / 2)
+
+
+def test_the_values_of_actions_are_numbers_though_the_actions_are_told() -> None:
+    program = Program(lambda: mlp(20, 5), BLOBS, value_of_action, adam(1e-2), epochs=8, tell="all")
+    found = [finding.code for finding in find(program)]
+    assert "wrong_loss" not in found
+    loss = value_of_action(mlp(20, 5)(BLOBS[0]), BLOBS[1])
+    graph = read_loss_graph(loss)
+    assert graph is not None and graph.picked
+
+
+def test_classes_that_one_column_of_the_outputs_is_to_hit_are_still_named() -> None:
+    def squared(outputs: Tensor, targets: Tensor) -> Tensor:
+        return functional.mse_loss(outputs[:, 0], targets.float())
+
+    program = Program(lambda: mlp(20, 1), BLOBS, squared, adam(1e-2), epochs=8, tell="all")
+    assert "wrong_loss" in [finding.code for finding in find(program)]

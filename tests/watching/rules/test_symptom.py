@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
+import trainwell as tw
 from tests.watching.programs import Program, blobs, mlp
 from tests.watching.rules.histories import codes, falling, history, standing, stuck
 from tests.watching.rules.twins import find
@@ -34,3 +36,26 @@ def test_the_symptom_is_never_the_root_of_a_training_whose_cause_is_known() -> N
     (root,) = rank([Finding("not_learning", "warning"), cause])
     assert root.code == "lr_too_low"
     assert [effect.code for effect in root.effects] == ["not_learning"]
+
+
+def test_a_generator_whose_judge_is_undecided_may_have_learned() -> None:
+    torch.manual_seed(0)
+    model, judge = mlp(8, 2), mlp(2, 1)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.5, 0.9))
+    judging = torch.optim.Adam(judge.parameters(), lr=1e-3, betas=(0.5, 0.9))
+    watcher = tw.watch(model, optimizer, on_finding=lambda finding: None)
+    real, made = torch.ones(64, 1), torch.zeros(64, 1)
+    bce = functional.binary_cross_entropy_with_logits
+    for _ in range(300):
+        examples, noise = 1 + 0.3 * torch.randn(64, 2), torch.randn(64, 8)
+        judged = bce(judge(examples), real) + bce(judge(model(noise).detach()), made)
+        judging.zero_grad()
+        judged.backward()
+        judging.step()
+        outputs = model(noise)
+        loss = bce(judge(outputs), real)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        watcher.step(loss, inputs=noise, outputs=outputs)
+    assert [f.code for f in watcher.findings() if f.severity != "note"] == []

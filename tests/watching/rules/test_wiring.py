@@ -390,6 +390,25 @@ def test_gradients_that_are_zeroed_for_another_optimiser_do_not_pile_up() -> Non
     assert "missing_zero_grad" not in [finding.code for finding in watcher.findings()]
 
 
+def test_layers_that_have_optimisers_one_after_the_other_are_no_fault() -> None:
+    torch.manual_seed(0)
+    model = mlp(20, 5)
+    first, second = (
+        torch.optim.Adam(layer.parameters(), lr=1e-2) for layer in (model[0], model[2])
+    )
+    watcher = tw.watch(model, first, on_finding=lambda finding: None)
+    for step in range(900):
+        rows = slice(step % 12 * 50, step % 12 * 50 + 50)
+        used = first if step < 300 else second
+        used.zero_grad()
+        loss = functional.cross_entropy(model(BLOBS[0][rows]), BLOBS[1][rows])
+        loss.backward()
+        used.step()
+        watcher.step(loss)
+    found = {finding.code for finding in watcher.findings()}
+    assert not {"missing_zero_grad", "frozen_params"} & found
+
+
 def test_zeroed_gradients_are_not_counted_as_kept() -> None:
     model = mlp(20, 5)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

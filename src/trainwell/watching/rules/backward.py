@@ -86,6 +86,8 @@ def _wrong_derivative(history: History) -> Iterable[Finding]:
     if abs(probe.numeric_derivative) < 1e-10 or probe.derivative_error < 0.03:
         return
     cut = not names
+    if cut and history.straight_through:
+        return
     if cut and (probe.derivative_error < 0.1 or skill(history) > 0.7):
         return
     what = f"the backward pass of {', '.join(names)}" if names else "a tensor cut from its graph"

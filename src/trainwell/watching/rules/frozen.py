@@ -86,6 +86,8 @@ def _report_made_anew(history: History) -> Finding:
 
 def _unmoved(history: History) -> list[str]:
     readings = [r for r in history.readings if r.parameters]
+    if readings[-1].step < history.step / 2:
+        return []  # Another optimiser may have moved them since.
     first = {p.name: p.weight for p in readings[0].parameters}
     last = readings[-1].parameters
     return [

@@ -81,7 +81,9 @@ def _gets_scores(history: History) -> bool:
 
 def _takes_numbers_for_classes(history: History) -> bool:
     number = _kind(history) in LOSSES_OF_NUMBERS
-    return number and _is_of_torch(history) and _predicts_classes(history)
+    # What is told may be the action taken, whose value is learned (Mnih et al. 2015).
+    valued = history.graph is not None and history.graph.picked
+    return number and not valued and _is_of_torch(history) and _predicts_classes(history)
 
 
 def _takes_classes_for_numbers(history: History) -> bool:

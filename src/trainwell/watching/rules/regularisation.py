@@ -170,7 +170,7 @@ def _fits_better_than_it_predicts(history: History) -> bool:
 def _penalty_share(history: History) -> float:
     """What share of the last losses is not the standard loss of the outputs."""
     graph = history.graph
-    if graph is None or not graph.named or "add" not in graph.around:
+    if graph is None or not graph.named or "add" not in graph.around or graph.losses > 1:
         return math.nan
     losses = dict(history.losses)
     return middle(
