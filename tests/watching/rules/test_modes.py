@@ -230,11 +230,16 @@ def test_a_validation_that_batch_norm_makes_depend_on_its_batches_is_its_misuse(
     assert codes(validated(2.0, by_batch=True))[0] == "batchnorm_misuse"
 
 
-@pytest.mark.parametrize(("told", "found"), [(2.0, True), (1.5, False)])
+@pytest.mark.parametrize(
+    ("before", "told", "found"),
+    [(2.1, 2.0, True), (2.1, 1.7, False), (1.2, 1.7, True), (1.2, 1.4, False)],
+)
 def test_a_validation_of_a_copy_is_named_where_its_statistics_are_the_first(
-    told: float, found: bool
+    before: float, told: float, found: bool
 ) -> None:
-    named = {"batchnorm_misuse", "eval_mode_bug"} & set(codes(validated(told)))
+    seen = validated(told)
+    epochs = [EpochReading(100, {"valid_loss": before}), *seen.epochs]
+    named = {"batchnorm_misuse", "eval_mode_bug"} & set(codes(replace(seen, epochs=epochs)))
     assert named == ({"batchnorm_misuse"} if found else set())
 
 
